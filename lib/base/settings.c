@@ -1,0 +1,159 @@
+/*
+ * Settings through inih, with the file and the line in every complaint.
+ */
+#include "settings.h"
+
+#include <ini.h> /* inih */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "file.h"
+#include "moment.h"
+#include "text.h"
+
+#define SETTINGS_FILE_MAX (1024u * 1024u) /* bytes; a person writes no more */
+
+int setting_set_text(void *target, const char *value, size_t offset, struct error *err) {
+        char **member = (char **) (void *) ((char *) target + offset);
+        char *copy = strdup(value);
+
+        if (!copy)
+                return error_no_memory(err);
+        free(*member);
+        *member = copy;
+        return 0;
+}
+
+/* The words of systemd.syntax(7). */
+int setting_set_bool(void *target, const char *value, size_t offset, struct error *err) {
+        static const struct {
+                const char *word;
+                bool value;
+        } words[] = {
+                { "yes", true },  { "true", true },   { "on", true },   { "1", true },  { "y", true },  { "t", true },
+                { "no", false },  { "false", false }, { "off", false }, { "0", false }, { "n", false }, { "f", false },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+                if (strcasecmp(value, words[i].word) == 0) {
+                        *(bool *) ((char *) target + offset) = words[i].value;
+                        return 0;
+                }
+        }
+        return error_set(err, ERR_CONFIG, "'%.40s' is neither yes nor no", value);
+}
+
+int setting_set_u32(void *target, const char *value, size_t offset, struct error *err) {
+        uint64_t number;
+
+        if (text_to_u64(value, UINT32_MAX, &number) < 0)
+                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 0 to %u", value, UINT32_MAX);
+        *(uint32_t *) (void *) ((char *) target + offset) = (uint32_t) number;
+        return 0;
+}
+
+int setting_set_duration(void *target, const char *value, size_t offset, struct error *err) {
+        return duration_parse(value, (int64_t *) (void *) ((char *) target + offset), err);
+}
+
+struct settings_state {
+        const struct setting *settings;
+        void *target;
+        const char *name;
+        struct bytes left;  /* what the reader has not handed out */
+        int line;           /* of what it handed out last; Debian's inih does not tell its handler */
+        struct error first; /* the first complaint: inih goes on after one */
+};
+
+static int complain(struct settings_state *state, const char *text) {
+        if (state->first.code == ERR_NONE)
+                (void) error_set(&state->first, ERR_CONFIG, "%s:%d: %s", state->name, state->line, text);
+        return 0;
+}
+
+/* As fgets(): one line into @out. inih would cut a longer one in two and read the rest as a setting. */
+static char *next_line(char *out, int size, void *stream) {
+        struct settings_state *state = stream;
+        const uint8_t *end = state->left.size ? memchr(state->left.data, '\n', state->left.size) : NULL;
+        size_t length = end ? (size_t) (end - state->left.data) + 1 : state->left.size;
+
+        if (length == 0 || size < 2)
+                return NULL;
+        state->line++;
+        if (length > (size_t) size - 1) {
+                (void) complain(state, "this line is too long");
+                return NULL;
+        }
+        memcpy(out, state->left.data, length);
+        out[length] = '\0';
+        state->left.data += length;
+        state->left.size -= length;
+        return out;
+}
+
+static int on_setting(void *user, const char *section, const char *key, const char *value) {
+        struct settings_state *state = user;
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct error err = { 0 };
+        bool section_known = false;
+
+        for (const struct setting *row = state->settings; row->section; row++) {
+                if (strcmp(row->section, section) != 0)
+                        continue;
+                section_known = true;
+                if (!key || strcmp(row->key, key) != 0)
+                        continue;
+                if (row->set(state->target, value ? value : "", row->offset, &err) == 0)
+                        return 1;
+                buffer_format(&text, "%s=: %s", key, err.text);
+                return complain(state, buffer_string(&text));
+        }
+        if (!section_known)
+                buffer_format(&text, "there is no section [%s]", section);
+        else
+                buffer_format(&text, "there is no setting %s= in [%s]", key ? key : "", section);
+        return complain(state, buffer_string(&text));
+}
+
+int settings_parse(struct bytes content, const char *name, const struct setting *settings, void *target,
+                   struct error *err) {
+        struct settings_state state = { .settings = settings, .target = target, .name = name, .left = content };
+        int rc;
+
+        if (content.size && memchr(content.data, 0, content.size))
+                return error_set(err, ERR_CONFIG, "%s: has a NUL byte: it is no text file", name);
+        rc = ini_parse_stream(next_line, &state, on_setting, &state);
+        if (state.first.code != ERR_NONE) {
+                if (err)
+                        *err = state.first;
+                return -1;
+        }
+        if (rc > 0)
+                return error_set(err, ERR_CONFIG, "%s:%d: this line is neither [Section] nor Key=Value", name, rc);
+        return rc < 0 ? error_no_memory(err) : 0;
+}
+
+int settings_read(int dir_fd, const char *path, const struct setting *settings, void *target, struct error *err) {
+        CAD_AUTO(buffer_done) struct buffer content = { 0 };
+
+        if (file_read(dir_fd, path, FILE_PUBLIC, SETTINGS_FILE_MAX, &content, err) < 0)
+                return -1;
+        return settings_parse(buffer_bytes(&content), path, settings, target, err);
+}
+
+int setting_words(const char *value, int (*each)(const char *word, void *context, struct error *err), void *context,
+                   struct error *err) {
+        CAD_AUTO(free_text) char *copy = strdup(value);
+        char *save = NULL;
+
+        if (!copy)
+                return error_no_memory(err);
+        for (char *word = strtok_r(copy, " \t,", &save); word; word = strtok_r(NULL, " \t,", &save)) {
+                int rc = each(word, context, err);
+
+                if (rc != 0)
+                        return rc;
+        }
+        return 0;
+}
