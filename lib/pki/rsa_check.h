@@ -1,0 +1,22 @@
+/*
+ * RSA public keys that must not be certified, found with arithmetic alone (threats.md §4 rows 6–8).
+ */
+#pragma once
+
+#include "lib/base/bytes.h"
+#include "lib/base/error.h"
+
+#define RSA_BITS_MIN 2048u
+#define RSA_BITS_MAX 8192u
+
+/**
+ * rsa_check() - whether a modulus and an exponent make a key that others cannot break at once
+ * @modulus, @exponent: content octets of their INTEGERs
+ * @ret_bits: size of the modulus; set on success only
+ * @err: ERR_KEY_UNSUPPORTED (size), ERR_KEY_WEAK (too short, a small exponent, a small factor, factors too close, ROCA),
+ *       ERR_KEY_INVALID (no RSA key at all)
+ *
+ * What costs nothing comes first. Nearly all the time is the primality test of the modulus, which every good key goes
+ * through: 2.5 ms for 2048 bits, 17 ms for 4096, 70 ms for 8192.
+ */
+int rsa_check(struct bytes modulus, struct bytes exponent, unsigned *ret_bits, struct error *err);
