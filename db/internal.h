@@ -1,0 +1,252 @@
+/*
+ * What the files of the store share. Private to db/.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "db/store.h"
+
+#define STORE_FILE "cad.db"
+#define STORE_APPLICATION_ID 0x63616431 /* "cad1" */
+#define STORE_BUCKET_BITS 12            /* as in the schema: 4 096 rows a bucket */
+
+/* ---- migrations (the table is generated) ------------------------------------------------------------------ */
+
+struct migration {
+        const char *name;
+        const char *sql;
+};
+extern const struct migration migrations[]; /* [n] leads from schema version n to n + 1 */
+extern const size_t migration_count;
+
+/** struct migration_list - the schema versions that a cad knows; a test knows one more */
+struct migration_list {
+        const struct migration *rows;
+        size_t count;
+};
+
+/* ---- statements.c: every statement of the store, one row each ---------------------------------------------- */
+
+enum statement {
+        STATEMENT_BEGIN,
+        STATEMENT_COMMIT,
+        STATEMENT_ROLLBACK,
+        STATEMENT_SAVEPOINT,
+        STATEMENT_RELEASE,
+        STATEMENT_ROLLBACK_TO,
+        STATEMENT_META,
+        STATEMENT_COUNTERS,
+        STATEMENT_COUNTERS_ADD,
+        STATEMENT_PROBE,
+        STATEMENT_LAST_ID,
+        STATEMENT_ISSUER_ID,
+        STATEMENT_ISSUER_ADD,
+        STATEMENT_PROFILE_ID,
+        STATEMENT_PROFILE_ADD,
+        STATEMENT_CERTIFICATE_ADD,
+        STATEMENT_NAME_ADD,
+        STATEMENT_CERTIFICATE_GET,
+        STATEMENT_STATUS_GET,
+        STATEMENT_STATUS_SET,
+        STATEMENT_COMPROMISED_ADD,
+        STATEMENT_COMPROMISED_GET,
+        STATEMENT_SPKI_PROBE,
+        STATEMENT_IDEMPOTENCY_GET,
+        STATEMENT_IDEMPOTENCY_ADD,
+        STATEMENT_IDEMPOTENCY_DROP,
+        STATEMENT_IDEMPOTENCY_EXPIRE,
+        STATEMENT_LIST_FINGERPRINT,
+        STATEMENT_LIST_SPKI,
+        STATEMENT_LIST_NAME,
+        STATEMENT_LIST_LABEL,
+        STATEMENT_LIST_REQUESTER,
+        STATEMENT_LIST_SUFFIX_IDS,
+        STATEMENT_LIST_ONE,
+        STATEMENT_LIST_STATUS,
+        STATEMENT_LIST_EXPIRES_FIRST,
+        STATEMENT_LIST_EXPIRED_LAST,
+        STATEMENT_LIST_PROFILE,
+        STATEMENT_LIST_ISSUER,
+        STATEMENT_LIST_ISSUED,
+        STATEMENT_LIST_ALL,
+        STATEMENT_COUNT,
+};
+extern const char *const statements[STATEMENT_COUNT];
+
+/* ---- connection.c ------------------------------------------------------------------------------------------ */
+
+enum sql_role {
+        SQL_WRITER,
+        SQL_READER,
+};
+
+/** struct sql_connection - one SQLite connection, used by one thread at a time, with its prepared statements */
+struct sql_connection {
+        sqlite3 *db;
+        sqlite3_stmt *prepared[STATEMENT_COUNT];
+        bool broken; /* an I/O error or damage was seen: close it before the next use */
+};
+
+/** sql_open() - open @path with the store's settings. @err: as sql_error() */
+int sql_open(struct sql_connection *c, const char *path, enum sql_role role,
+                    struct error *err);
+
+/** sql_done() - finalize and close; leaves @c ready to be opened again */
+void sql_done(struct sql_connection *c);
+CAD_CLEANUP_DONE(struct sql_connection, sql_done)
+
+/** sql_error() - SQLite's code as ours, with what to do; marks @c broken where it is. Return: -1 */
+int sql_error(struct sql_connection *c, int rc, const char *what, struct error *err);
+
+/** sql_exec() - run SQL without parameters and results */
+int sql_exec(struct sql_connection *c, const char *sql, const char *what, struct error *err);
+
+/** sql_number() - the one number that a PRAGMA or SELECT gives */
+int sql_number(struct sql_connection *c, const char *sql, int64_t *ret, struct error *err);
+
+/** sql_statement() - a prepared statement, ready for binding; give it back by statement_release() */
+sqlite3_stmt *sql_statement(struct sql_connection *c, enum statement which, struct error *err);
+
+/** statement_release() - reset, and forget what was bound. Return: NULL */
+sqlite3_stmt *statement_release(sqlite3_stmt *s);
+CAD_CLEANUP(sqlite3_stmt, statement_release)
+
+/** sql_run() - step a statement that gives no rows */
+int sql_run(struct sql_connection *c, sqlite3_stmt *s, const char *what, struct error *err);
+
+/** sql_simple() - run a statement of the table that has no parameters */
+int sql_simple(struct sql_connection *c, enum statement which, const char *what,
+                      struct error *err);
+
+static inline void bind_bytes(sqlite3_stmt *s, int at, struct bytes b) {
+        (void) sqlite3_bind_blob(s, at, b.data ? (const void *) b.data : "", (int) b.size,
+                                 SQLITE_STATIC);
+}
+
+static inline void bind_text(sqlite3_stmt *s, int at, const char *text) {
+        (void) sqlite3_bind_text(s, at, text, -1, SQLITE_STATIC); /* NULL binds NULL */
+}
+
+static inline struct bytes column_bytes(sqlite3_stmt *s, int at) {
+        const void *data = sqlite3_column_blob(s, at);
+
+        return BYTES(data, (size_t) sqlite3_column_bytes(s, at));
+}
+
+static inline const char *column_text(sqlite3_stmt *s, int at) {
+        return (const char *) sqlite3_column_text(s, at);
+}
+
+/* ---- migrate.c: a database from nothing, and from an older version ----------------------------------------- */
+
+/** store_create() - make cad.db whole in @dir_fd (@dir is its path) for a CA; there must be none */
+int store_create(int dir_fd, const char *dir, const char *ca_id, struct error *err);
+
+/** store_migrate() - bring an open database to the newest schema of @list, keeping a copy first. @err: ERR_STORE_NEWER, ERR_STORE… */
+int store_migrate(int dir_fd, const char *dir, struct sql_connection *c,
+                  const struct migration_list *list, struct error *err);
+
+/* ---- meta.c ------------------------------------------------------------------------------------------------ */
+
+/** meta_read_ca_id() - whose database it is; appended as text */
+int meta_read_ca_id(struct sql_connection *c, struct buffer *ret, struct error *err);
+
+int counters_read(struct sql_connection *c, struct store_counters *ret, struct error *err);
+int counters_add(struct sql_connection *c, const struct store_counters *more, struct error *err);
+
+/* ---- commit.c: the writer, the queue, the leader ------------------------------------------------------------ */
+
+struct store_tx {
+        struct sql_connection *c;
+        struct store_counters more; /* added to the row before the commit */
+        int64_t next_id;            /* of certificates; 0: not asked for yet */
+};
+
+struct committer {
+        const char *path;
+        struct sql_connection writer; /* the leader's alone */
+        pthread_mutex_t lock;     /* guards what follows */
+        pthread_cond_t gathered;  /* the leader waits: all announced are here */
+        pthread_cond_t relay;     /* the helper waits: a leader has led long enough */
+        pthread_cond_t idle;      /* store_close() waits: nobody leads */
+        struct store_op *first, **last;
+        size_t queued;
+        unsigned announced;
+        bool leading, gathering, relayed, stopping;
+        bool failed; /* the last commit */
+        struct error failure;
+        int64_t probed_at_ms;
+        pthread_t helper;
+};
+
+/** committer_init() - @path is borrowed. The writer is opened and the helper thread started */
+int committer_init(struct committer *k, const char *path, struct error *err);
+
+/** committer_stop() - write what is queued, take no more, end the thread */
+void committer_stop(struct committer *k);
+
+/** committer_done() - close the writer of a stopped committer */
+void committer_done(struct committer *k);
+
+/* ---- store.c ----------------------------------------------------------------------------------------------- */
+
+#define STORE_READERS_MAX 16
+
+struct store {
+        int lock_fd;
+        char *path;
+        struct committer committer;
+        pthread_mutex_t readers_lock;
+        pthread_cond_t reader_free;
+        struct sql_connection readers[STORE_READERS_MAX];
+        struct sql_connection *free_readers[STORE_READERS_MAX];
+        unsigned reader_count, free_count;
+};
+
+/** reader_take() - wait for a reader connection; NULL with @err where it cannot be opened */
+struct sql_connection *reader_take(struct store *store, struct error *err);
+void reader_give(struct store *store, struct sql_connection *c);
+
+/** struct reader - a reader for a scope: CAD_AUTO(reader_done) struct reader r = reader_for(store, err); if (!r.c) return -1; */
+struct reader {
+        struct store *store;
+        struct sql_connection *c;
+};
+static inline struct reader reader_for(struct store *store, struct error *err) {
+        return (struct reader){ store, reader_take(store, err) };
+}
+static inline void reader_done(struct reader *r) {
+        if (r->c)
+                reader_give(r->store, r->c);
+}
+CAD_CLEANUP_DONE(struct reader, reader_done)
+
+/* ---- certificates.c ---------------------------------------------------------------------------------------- */
+
+/* What a statement that gives whole certificates selects, in the order of row_read(). */
+#define CERTIFICATE_COLUMNS \
+        "c.id, c.serial, i.name, p.name, c.subject, c.names, c.not_before, c.not_after, c.issued_at, c.fingerprint, " \
+        "c.spki, c.requester, c.label, c.internal, c.status, c.revoked_at, c.reason, c.der"
+#define CERTIFICATE_JOIN \
+        " CROSS JOIN issuers i ON i.id = c.issuer CROSS JOIN profiles p ON p.id = c.profile "
+
+/** struct row_scratch - room for the names of the row that was read last */
+struct row_scratch {
+        struct buffer text;
+        const char **names;
+        size_t capacity;
+};
+void row_scratch_done(struct row_scratch *scratch);
+CAD_CLEANUP_DONE(struct row_scratch, row_scratch_done)
+
+/** row_read() - the certificate that @s stands on, as views that live until the next step or row_read() */
+int row_read(struct sql_connection *c, sqlite3_stmt *s, struct row_scratch *scratch, int64_t *ret_id,
+             struct cert_row *ret, struct error *err);
+
+/** last_id() - the id of the newest certificate, 0 without any */
+int last_id(struct sql_connection *c, int64_t *ret, struct error *err);
+
+/** name_key() - a name backwards in lower case, appended */
+void name_key(const char *name, struct buffer *ret);

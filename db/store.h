@@ -1,0 +1,305 @@
+/*
+ * The store: what this CA has issued, what became of it, and what was promised to whom. One file, cad.db.
+ *
+ * In terms of the domain, not of SQL: another engine can stand behind this header. Names and principals are
+ * text here, serials and hashes are bytes; the store knows no X.509.
+ *
+ *      caller ── store_announce() … store_submit(op) ──> queue ──> the leader, one transaction a batch:
+ *                                                                   BEGIN  op->apply() …  COMMIT (fsync)
+ *      caller <── op->done(op, NULL or why not) ────────────────────┘
+ *
+ * A caller that finds no leader leads itself, so that a lone caller pays one fsync and no change of thread.
+ * Reads take a connection of a small pool, see every committed write, and never wait for a writer.
+ * Every function may be called from any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/bytes.h"
+#include "lib/base/error.h"
+
+#define STORE_SERIAL_MAX 20  /* octets; RFC 5280 §4.1.2.2 */
+#define STORE_HASH_SIZE 32   /* octets of a SHA-256 */
+#define STORE_NAMES_MAX 1000 /* names of one certificate; policy allows fewer */
+#define STORE_NAME_MAX 1024  /* bytes of one name */
+#define STORE_QUEUE_MAX 1024 /* ops that wait; one more is ERR_OVERLOADED */
+#define STORE_BATCH_MAX 256  /* ops of one transaction */
+#define STORE_GATHER_US 500  /* the longest wait for others that were announced */
+#define STORE_PAGE_MAX 1000  /* certificates a page */
+#define STORE_CURSOR_MAX 48  /* bytes with NUL */
+#define STORE_IDEMPOTENCY_LIFE_S (24 * 3600)
+#define STORE_IDEMPOTENCY_KEY_MAX 255 /* bytes of a client's Idempotency-Key */
+
+struct store;    /* the open store */
+struct store_tx; /* a transaction; lives for one apply() */
+
+/* ---- opening ---------------------------------------------------------------------------------------------- */
+
+/** struct store_options - how to open; texts are copied */
+struct store_options {
+        const char *ca_id; /* the CA that the store must belong to: hex of the root's SHA-256 */
+        const char *
+                replaces; /* NULL, or the ca_id of a CA that may be started over (`cad init --again`) */
+        bool create;      /* make cad.db where there is none */
+        unsigned readers; /* reader connections; 0: 2 */
+};
+
+/**
+ * store_open() - take the lock and open cad.db of a state folder, making or migrating it where that is due
+ * @state_dir_fd: the folder; borrowed for the call
+ * @ret:  set on success only
+ * @err:  ERR_BUSY with the pid of who has it; ERR_CA_INCOMPLETE where cad.db is not there and may not be made, or where
+ *        only its log is there; ERR_STORE_FOREIGN: not a database, empty, of another program or another CA;
+ *        ERR_STORE_NEWER: made by a newer cad; ERR_STORE: damaged; ERR_FILE_UNSAFE, ERR_IO, ERR_STORE_FULL
+ *
+ * Making it is atomic: killed at any moment there is no cad.db or a whole one. Nothing is made over what is there. A
+ * copy, cad.db.before-VERSION, is kept before the first migration of a database that held something. A database of
+ * @replaces that issued nothing for others is moved aside to cad.db.replaced-MILLISECONDS.
+ */
+int store_open(int state_dir_fd, const struct store_options *options, struct store **ret,
+               struct error *err);
+
+/** store_close() - write what is queued, close, release the lock; nobody else may be inside. NULL is fine. Return: NULL */
+struct store *store_close(struct store *store);
+CAD_CLEANUP(struct store, store_close)
+
+/**
+ * store_health() - whether the store can write
+ *
+ * The state of the last commit. Where that failed, a small write tries again (once a second at most), so that it heals
+ * without traffic: may take as long as an fsync.
+ * @err: why not: ERR_STORE_FULL, ERR_STORE
+ */
+int store_health(struct store *store, struct error *err);
+
+/** struct store_counters - kept in a row, never counted */
+struct store_counters {
+        int64_t issued;            /* certificates ever put */
+        int64_t issued_for_others; /* of these, not by the CA for itself (store_row.internal) */
+        int64_t revoked;           /* revocations that are final */
+        int64_t held;              /* on hold now */
+};
+
+int store_counters(struct store *store, struct store_counters *ret, struct error *err);
+
+/* ---- certificates ----------------------------------------------------------------------------------------- */
+
+enum cert_status {             /* stored values; do not renumber */
+        CERT_STATUS_VALID = 0, /* also when it has expired: that is computed from not_after */
+        CERT_STATUS_HELD = 1,
+        CERT_STATUS_REVOKED = 2,
+        CERT_STATUS_EXPIRED = 3, /* never stored: valid, and not_after has passed */
+        CERT_STATUS_COUNT,
+};
+
+/** cert_status_name() - "valid", "held", "revoked", "expired"; static */
+const char *cert_status_name(enum cert_status status);
+
+/** cert_status_from_name() - Return: 0 or -1 */
+int cert_status_from_name(const char *name, enum cert_status *ret);
+
+enum revocation_reason { /* RFC 5280 §5.3.1 */
+        REASON_UNSPECIFIED = 0,
+        REASON_KEY_COMPROMISE = 1,
+        REASON_CA_COMPROMISE = 2,
+        REASON_AFFILIATION_CHANGED = 3,
+        REASON_SUPERSEDED = 4,
+        REASON_CESSATION_OF_OPERATION = 5,
+        REASON_CERTIFICATE_HOLD = 6,
+        REASON_REMOVE_FROM_CRL = 8,
+        REASON_PRIVILEGE_WITHDRAWN = 9,
+        REASON_AA_COMPROMISE = 10,
+        REASON_COUNT,
+};
+
+/** revocation_reason_name() - "key_compromise" for REASON_KEY_COMPROMISE; NULL for a number without a reason */
+const char *revocation_reason_name(enum revocation_reason reason);
+
+/** revocation_reason_from_name() - @err: ERR_REASON_INVALID with the list, field "reason" */
+int revocation_reason_from_name(const char *name, enum revocation_reason *ret, struct error *err);
+
+/** struct cert_row - one certificate; all pointers are views, see each function for how long they live */
+struct cert_row {
+        struct bytes serial; /* big-endian, 1–20 octets */
+        const char *issuer;  /* "int-1" */
+        const char *profile;
+        const char *subject;      /* text for people; "" where it is empty */
+        const char *const *names; /* DNS names, addresses, … as text, lower case */
+        size_t name_count;
+        int64_t not_before, not_after, issued_at; /* seconds since the epoch */
+        uint8_t fingerprint[STORE_HASH_SIZE];
+        uint8_t spki[STORE_HASH_SIZE];
+        const char *requester; /* the principal's text */
+        const char *label;     /* NULL: none */
+        struct bytes der;
+        bool internal;           /* issued by the CA for itself: does not stop `cad init --again` */
+        enum cert_status status; /* as stored: see cert_row_status() */
+        int64_t revoked_at;      /* 0 unless held or revoked */
+        enum revocation_reason reason;
+};
+
+/** cert_row_status() - the status at @now: a valid certificate past its not_after is CERT_STATUS_EXPIRED */
+enum cert_status cert_row_status(const struct cert_row *row, int64_t now);
+
+/** cert_row_copy() - a copy that owns all it points to, in one block; NULL without memory */
+struct cert_row *cert_row_copy(const struct cert_row *row);
+
+/** cert_row_free() - free what store_get_certificate(), store_find_by_spki() or cert_row_copy() gave. Return: NULL */
+struct cert_row *cert_row_free(struct cert_row *row);
+CAD_CLEANUP(struct cert_row, cert_row_free)
+
+/**
+ * store_get_certificate() - one certificate by its serial
+ * @ret: owned by the caller
+ * @err: ERR_NOT_FOUND with the serial; ERR_STORE
+ */
+int store_get_certificate(struct store *store, struct bytes serial, struct cert_row **ret,
+                          struct error *err);
+
+/** store_find_by_spki() - the newest certificate with this key (SHA-256 of the SPKI). @err: ERR_NOT_FOUND, ERR_STORE */
+int store_find_by_spki(struct store *store, const uint8_t spki[STORE_HASH_SIZE],
+                       struct cert_row **ret, struct error *err);
+
+/** struct spki_use - what is known of a key */
+struct spki_use {
+        bool compromised; /* a certificate with this key was revoked for key_compromise: final, whatever came after */
+        bool used; /* some certificate has it (only where it was asked for) */
+        uint8_t serial[STORE_SERIAL_MAX]; /* of the newest that has it */
+        size_t serial_size;
+};
+
+/**
+ * store_spki_use() - what is known of a key before a certificate is made for it
+ * @look_for_use: also whether it was used: a probe a 4 096 certificates, about 1 ms at a million, so not on the way of
+ *                every issuance; without it, one look-up in a small table (2 µs)
+ */
+int store_spki_use(struct store *store, const uint8_t spki[STORE_HASH_SIZE], bool look_for_use,
+                   struct spki_use *ret, struct error *err);
+
+/** struct cert_filter - zero-initialised (with .status = CERT_FILTER_ANY) lets all pass; all that is set must hold */
+#define CERT_FILTER_ANY CERT_STATUS_COUNT
+struct cert_filter {
+        int64_t now;             /* what "valid" and "expired" are measured by */
+        enum cert_status status; /* CERT_FILTER_ANY: any */
+        const char
+                *name; /* exact in lower case, or "*.suffix": every name that ends in ".suffix" */
+        const char *profile, *issuer, *requester, *label;
+        const uint8_t *fingerprint, *spki;     /* STORE_HASH_SIZE octets each, or NULL */
+        int64_t expires_after, expires_before; /* not_after ≥ and <; 0: open */
+        int64_t issued_after, issued_before;   /* issued_at ≥ and <; 0: open */
+};
+
+/** store_each - called for each certificate of a page; @row lives for the call. It must be quick: a read is open. */
+typedef void (*store_each)(const struct cert_row *row, void *data);
+
+/**
+ * store_list() - a page of certificates
+ * @cursor: "" or NULL for the first page, then what @next said, with the same filter
+ * @limit:  1 to STORE_PAGE_MAX
+ * @next:   STORE_CURSOR_MAX bytes; "" after the last page
+ * @err:    ERR_QUERY_INVALID with the field ("cursor", "limit", "name"); ERR_STORE
+ *
+ * Newest first; but by what expires first where the filter is one of time (expires_*, status valid), and by what
+ * expired last for status expired. Work is bounded a page: a page may be short, even empty, with a next cursor. No
+ * certificate comes twice, whatever is issued meanwhile.
+ */
+int store_list(struct store *store, const struct cert_filter *filter, const char *cursor,
+               size_t limit, store_each each, void *data, char *next, struct error *err);
+
+/* ---- writes ----------------------------------------------------------------------------------------------- */
+
+/** struct store_op - one write; embed it, keep it (and what it points to) alive until done() is called */
+struct store_op {
+        /* Do the work inside the transaction. May run more than once, after a roll-back: change nothing but @tx. */
+        int (*apply)(struct store_tx *tx, struct store_op *op, struct error *err);
+        /* @err NULL: it is on disk. Else it is not, or (ERR_STORE, a failed sync) nobody can know before a restart. Called
+         * once, outside all locks, on any thread; may free @op, may submit others, must not block for long. */
+        void (*done)(struct store_op *op, const struct error *err);
+        struct store_op *next; /* the store's, as is what follows */
+        struct error failure;
+};
+
+/** store_announce() - a write will come: whoever leads may wait a little for it. Ends with submit, write or retract. */
+void store_announce(struct store *store);
+
+/** store_retract() - the write that was announced will not come */
+void store_retract(struct store *store);
+
+/**
+ * store_submit() - hand a write over; consumes one announcement if there is any
+ * @err: ERR_OVERLOADED, ERR_STOPPING: @op was not taken and done() will not be called (the announcement is consumed)
+ *
+ * May run this batch and a few more on this thread before it returns.
+ */
+int store_submit(struct store *store, struct store_op *op, struct error *err);
+
+/**
+ * store_submit_list() - hand over several writes at once, linked by their next: they are committed together
+ *
+ * For a caller that has collected them; nothing was announced. done() is called for each, also for those that were not taken.
+ */
+void store_submit_list(struct store *store, struct store_op *ops);
+
+/** store_write() - the same, and wait: done() is not used. @err: what apply() or the commit said */
+int store_write(struct store *store, struct store_op *op, struct error *err);
+
+/** struct idempotency - who asked what under which key; views */
+struct idempotency {
+        const char *principal, *method, *path, *key;
+        uint8_t body_hash[STORE_HASH_SIZE];
+};
+
+/** struct store_issue - put a certificate; fill in @row (and @idempotency) and submit &issue.op */
+struct store_issue {
+        struct store_op op;
+        struct cert_row row;                   /* status, revoked_at, reason are not looked at */
+        const struct idempotency *idempotency; /* NULL: none */
+};
+
+/** store_issue_init() - zero @issue and set its functions. done() gets &issue->op. See tx_put_certificate() for errors */
+void store_issue_init(struct store_issue *issue,
+                      void (*done)(struct store_op *op, const struct error *err));
+
+/** struct store_revoke - revoke, hold, or lift a hold */
+struct store_revoke {
+        struct store_op op;
+        struct bytes serial;
+        enum revocation_reason reason;
+        int64_t at; /* seconds since the epoch */
+};
+
+/** store_revoke_init() - as store_issue_init(). See tx_revoke() for errors */
+void store_revoke_init(struct store_revoke *revoke, struct bytes serial,
+                       enum revocation_reason reason, int64_t at,
+                       void (*done)(struct store_op *op, const struct error *err));
+
+/* The parts of an apply(): an op of one's own puts several of them into one transaction. */
+
+/** tx_put_certificate() - @err: ERR_STATE_CONFLICT where the serial is there already; ERR_INTERNAL on a row out of bounds */
+int tx_put_certificate(struct store_tx *tx, const struct cert_row *row, struct error *err);
+
+/**
+ * tx_revoke() - move a certificate as RFC 5280 §5.3.1 allows: valid → held or revoked, held → revoked; remove_from_crl: held → valid
+ * @err: ERR_NOT_FOUND; ERR_ALREADY_REVOKED with when and why; ERR_STATE_CONFLICT where there is no hold to lift, or it is
+ *       held already; ERR_REASON_INVALID
+ *
+ * A key_compromise revocation also remembers the key.
+ */
+int tx_revoke(struct store_tx *tx, struct bytes serial, enum revocation_reason reason, int64_t at,
+              struct error *err);
+
+/** tx_put_idempotency() - @err: ERR_IDEMPOTENCY_IN_FLIGHT where a live record with this key was committed meanwhile */
+int tx_put_idempotency(struct store_tx *tx, const struct idempotency *record, struct bytes serial,
+                       int64_t now, struct error *err);
+
+/**
+ * store_idempotency_find() - the record of a key, if one younger than 24 h is there
+ * @asked:           body_hash is not looked at: compare it with @ret_body_hash (another body is ERR_IDEMPOTENCY_MISMATCH)
+ * @ret_serial:      STORE_SERIAL_MAX octets
+ * @err:             ERR_NOT_FOUND, ERR_STORE
+ */
+int store_idempotency_find(struct store *store, const struct idempotency *asked, int64_t now,
+                           uint8_t ret_body_hash[STORE_HASH_SIZE], uint8_t *ret_serial,
+                           size_t *ret_serial_size, struct error *err);
