@@ -1,0 +1,62 @@
+/*
+ * The signer as cad sees it: calls that are answered later, one reader, deadlines on every wait.
+ *
+ * Any thread sends; the client's reader thread receives and calls back. A call is answered exactly once: by the
+ * signer, by its deadline, or by the loss of the connection.
+ */
+#pragma once
+
+#include "daemon/signer/protocol.h"
+
+#define SIGNER_DEADLINE_MS 3000 /* for an answer; then the caller gets a 503 and the supervisor looks after the signer */
+
+struct signer_client; /* opaque */
+struct signer_call;
+
+/**
+ * signer_done - what happens with the answer; on the reader's thread (or the sweeper's): it must not block for long
+ * @issuer, @der: the certificate; they live for the call. @err NULL
+ * @err:          why not; @der is empty
+ */
+typedef void (*signer_done)(struct signer_call *call, const char *issuer, struct bytes der, const struct error *err);
+
+/** struct signer_call - embedded in what the caller keeps until @done; the rest is the client's */
+struct signer_call {
+        signer_done done;
+        uint32_t id;
+        int64_t deadline_ms; /* monotonic */
+        struct signer_call *next;
+};
+
+/**
+ * signer_client_new() - @drained is called on the reader's thread when it has handed out all the answers that were there: the moment
+ * to do once what would otherwise be done for each. NULL: none.
+ */
+int signer_client_new(void (*drained)(void *context), void *context, struct signer_client **ret, struct error *err);
+
+/** signer_client_free() - fails what is in flight with ERR_STOPPING, ends the reader. Return: NULL */
+struct signer_client *signer_client_free(struct signer_client *client);
+CAD_CLEANUP(struct signer_client, signer_client_free)
+
+/**
+ * signer_client_attach() - say HELLO on a new connection and use it from now on; what was in flight on an old one fails
+ * @fd:    taken
+ * @frame: SIGNER_FRAME_MAX octets of the caller, into which @ret_hello has its views
+ * @deadline_ms: how long the signer may take to say hello (it may make a CA first)
+ * @err:   what the signer said instead, or ERR_SIGNER_UNAVAILABLE
+ */
+int signer_client_attach(struct signer_client *client, int fd, int64_t deadline_ms, uint8_t *frame,
+                         struct sign_hello *ret_hello, struct error *err);
+
+/** signer_client_detach() - drop the connection: what is in flight fails with ERR_SIGNER_UNAVAILABLE */
+void signer_client_detach(struct signer_client *client);
+
+/**
+ * signer_client_issue() - ask for a leaf
+ * @err: ERR_SIGNER_UNAVAILABLE, ERR_OVERLOADED where too much is in flight: then @call->done is not called
+ */
+int signer_client_issue(struct signer_client *client, const struct sign_issue *issue, struct signer_call *call,
+                        struct error *err);
+
+/** signer_client_status() - ask how it is, and wait. @err: ERR_SIGNER_UNAVAILABLE */
+int signer_client_status(struct signer_client *client, int64_t timeout_ms, struct sign_status *ret, struct error *err);

@@ -1,0 +1,406 @@
+/*
+ * cad-signer: the process that holds the keys. It reads its command line, finds or makes the CA, and serves.
+ *
+ * It opens no network socket, no database, and runs no program.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <gnutls/gnutls.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cad-build.h"
+#include "daemon/signer/clock.h"
+#include "daemon/signer/create.h"
+#include "daemon/signer/passphrase.h"
+#include "daemon/signer/sandbox.h"
+#include "daemon/signer/serve.h"
+#include "daemon/signer/signlog.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/base/moment.h"
+#include "lib/base/settings.h"
+#include "lib/base/text.h"
+
+#define EXIT_USAGE 2
+
+/* What the command line says; all commands share it. */
+struct options {
+        const char *state_dir, *config_dir, *store_path, *passphrase_path;
+        int socket_fd;
+        bool ask_passphrase;
+        struct ca_plan plan;
+        bool dns_chosen;
+};
+
+struct signer_conf {
+        uint32_t per_hour;
+        char *passphrase_path;
+};
+
+static const struct setting signer_settings[] = {
+        { "Limits", "PerHour", SETTING_TO(setting_set_u32, struct signer_conf, per_hour) },
+        { "Keys", "PassphraseFile", SETTING_TO(setting_set_text, struct signer_conf, passphrase_path) },
+        { 0 },
+};
+
+/* ---- options: a row each ---- */
+
+typedef int (*option_setter)(struct options *o, const char *value, struct error *err);
+
+static int set_state_dir(struct options *o, const char *value, struct error *err) {
+        (void) err;
+        o->state_dir = value;
+        return 0;
+}
+
+static int set_config_dir(struct options *o, const char *value, struct error *err) {
+        (void) err;
+        o->config_dir = value;
+        return 0;
+}
+
+static int set_store(struct options *o, const char *value, struct error *err) {
+        (void) err;
+        o->store_path = value;
+        return 0;
+}
+
+static int set_socket_fd(struct options *o, const char *value, struct error *err) {
+        uint64_t fd;
+
+        if (text_to_u64(value, 1024, &fd) < 0)
+                return error_set(err, ERR_USAGE, "--socket-fd %s is no descriptor", value);
+        o->socket_fd = (int) fd;
+        return 0;
+}
+
+static int set_passphrase_file(struct options *o, const char *value, struct error *err) {
+        (void) err;
+        o->passphrase_path = value;
+        return 0;
+}
+
+static int set_ask(struct options *o, const char *value, struct error *err) {
+        (void) value;
+        (void) err;
+        o->ask_passphrase = true;
+        return 0;
+}
+
+static int set_name(struct options *o, const char *value, struct error *err) {
+        (void) err;
+        o->plan.name = value;
+        return 0;
+}
+
+static int permit_dns(struct options *o, const char *value, struct error *err) {
+        return constraints_permit_dns(o->plan.constraints, value, err);
+}
+
+static int permit_ip(struct options *o, const char *value, struct error *err) {
+        return constraints_permit_ip(o->plan.constraints, value, err);
+}
+
+static int permit_email(struct options *o, const char *value, struct error *err) {
+        return constraints_permit_email(o->plan.constraints, value, err);
+}
+
+static int set_unconstrained(struct options *o, const char *value, struct error *err) {
+        (void) value;
+        (void) err;
+        o->plan.unconstrained = true;
+        return 0;
+}
+
+static int set_key(struct options *o, const char *value, struct error *err) {
+        return key_spec_parse(value, false, &o->plan.key_type, &o->plan.key_bits, err);
+}
+
+static int set_root_validity(struct options *o, const char *value, struct error *err) {
+        return duration_parse(value, &o->plan.root_validity_s, err);
+}
+
+static int set_intermediate_validity(struct options *o, const char *value, struct error *err) {
+        return duration_parse(value, &o->plan.intermediate_validity_s, err);
+}
+
+static int set_root_cert(struct options *o, const char *value, struct error *err) {
+        (void) err;
+        o->plan.root_cert_path = value;
+        return 0;
+}
+
+static int set_root_key(struct options *o, const char *value, struct error *err) {
+        (void) err;
+        o->plan.root_key_path = value;
+        return 0;
+}
+
+static int set_public_url(struct options *o, const char *value, struct error *err) {
+        (void) err;
+        o->plan.public_url = value;
+        return 0;
+}
+
+static int set_http_port(struct options *o, const char *value, struct error *err) {
+        uint64_t port;
+
+        if (text_to_u64(value, 65535, &port) < 0)
+                return error_set(err, ERR_USAGE, "--http-port %s is no port", value);
+        o->plan.http_port = (unsigned) port;
+        return 0;
+}
+
+static int set_again(struct options *o, const char *value, struct error *err) {
+        (void) value;
+        (void) err;
+        o->plan.again = true;
+        return 0;
+}
+
+static const struct {
+        const char *name;
+        int has_value;
+        option_setter set;
+} option_rows[] = {
+        { "state-dir", required_argument, set_state_dir },
+        { "config-dir", required_argument, set_config_dir },
+        { "store", required_argument, set_store },
+        { "socket-fd", required_argument, set_socket_fd },
+        { "passphrase-file", required_argument, set_passphrase_file },
+        { "ask-passphrase", no_argument, set_ask },
+        { "name", required_argument, set_name },
+        { "permit-dns", required_argument, permit_dns },
+        { "permit-ip", required_argument, permit_ip },
+        { "permit-email", required_argument, permit_email },
+        { "unconstrained", no_argument, set_unconstrained },
+        { "key", required_argument, set_key },
+        { "root-validity", required_argument, set_root_validity },
+        { "intermediate-validity", required_argument, set_intermediate_validity },
+        { "root-cert", required_argument, set_root_cert },
+        { "root-key", required_argument, set_root_key },
+        { "public-url", required_argument, set_public_url },
+        { "http-port", required_argument, set_http_port },
+        { "again", no_argument, set_again },
+};
+#define OPTION_COUNT ARRAY_SIZE(option_rows)
+
+static int parse_options(int argc, char **argv, struct options *o, struct error *err) {
+        struct option longs[OPTION_COUNT + 1] = { 0 };
+        int index;
+
+        for (size_t i = 0; i < OPTION_COUNT; i++)
+                longs[i] = (struct option){ option_rows[i].name, option_rows[i].has_value, NULL, 1 };
+        optind = 1;
+        opterr = 0;
+        for (;;) {
+                int c = getopt_long(argc, argv, ":", longs, &index);
+
+                if (c == -1)
+                        break;
+                if (c == ':')
+                        return error_set(err, ERR_USAGE, "%s wants a value", argv[optind - 1]);
+                if (c != 1)
+                        return error_set(err, ERR_USAGE, "there is no option %s: `man cad` lists them", argv[optind - 1]);
+                if (option_rows[index].set(o, optarg, err) < 0)
+                        return -1;
+        }
+        if (optind < argc)
+                return error_set(err, ERR_USAGE, "'%s' is one word too many", argv[optind]);
+        if (!o->state_dir)
+                return error_set(err, ERR_USAGE, "--state-dir is missing");
+        return 0;
+}
+
+/* ---- what every command does first ---- */
+
+struct session {
+        struct options o;
+        struct signer_conf conf;
+        struct ca_place place;
+        int lock_fd;
+        struct buffer passphrase;
+};
+
+static int open_place(struct session *s, struct error *err) {
+        struct error missing = { 0 };
+
+        s->place.store_path = s->o.store_path;
+        s->place.state_fd = folder_open(AT_FDCWD, s->o.state_dir, true, err);
+        if (s->place.state_fd < 0)
+                return -1;
+        if (s->o.config_dir) {
+                s->place.config_fd = folder_open(AT_FDCWD, s->o.config_dir, false, &missing);
+                if (s->place.config_fd < 0 && missing.code != ERR_NOT_FOUND) {
+                        *err = missing;
+                        return -1;
+                }
+        }
+        s->lock_fd = lock_take(s->place.state_fd, "lock", err);
+        return s->lock_fd < 0 ? -1 : 0;
+}
+
+static int read_conf(struct session *s, struct error *err) {
+        struct error missing = { 0 };
+
+        if (s->place.config_fd < 0)
+                return 0;
+        if (settings_read(s->place.config_fd, "signer.conf", signer_settings, &s->conf, &missing) == 0 ||
+            missing.code == ERR_NOT_FOUND)
+                return 0;
+        *err = missing;
+        return -1;
+}
+
+static int begin(struct session *s, int argc, char **argv, struct error *err) {
+        if (ca_plan_defaults(&s->o.plan, err) < 0 || parse_options(argc, argv, &s->o, err) < 0 || open_place(s, err) < 0 ||
+            read_conf(s, err) < 0)
+                return -1;
+        return passphrase_find(s->o.passphrase_path ? s->o.passphrase_path : s->conf.passphrase_path, &s->passphrase, err);
+}
+
+/* ---- commands ---- */
+
+static void print_made(const struct ca *ca) {
+        CAD_AUTO(buffer_done) struct buffer names = { 0 };
+        const struct ca_issuer *active = ca_issuer_find(ca, "");
+
+        constraints_describe(active->constraints, &names);
+        (void) printf("made the CA \"%s\"\n  root SHA-256  %s\n  public URL    %s\n  it issues for %s\n"
+                      "A domain of your own is added by `cad init --again --permit-dns NAME`, as long as nothing was issued.\n",
+                      ca->name, ca->id, ca->public_url, buffer_string(&names));
+}
+
+static int command_init(struct session *s, struct error *err) {
+        CAD_AUTO(ca_free) struct ca *ca = NULL;
+
+        if (s->o.ask_passphrase && passphrase_ask("passphrase for the CA's keys: ", true, &s->passphrase, err) < 0)
+                return -1;
+        s->o.plan.passphrase = buffer_bytes(&s->passphrase);
+        if (s->o.plan.constraints && !s->o.plan.unconstrained && constraints_close(s->o.plan.constraints, err) < 0)
+                return -1;
+        if (ca_create(&s->place, &s->o.plan, moment_now(), err) < 0 ||
+            ca_load(s->place.state_fd, buffer_bytes(&s->passphrase), &ca, err) < 0)
+                return -1;
+        print_made(ca);
+        if (s->o.plan.unconstrained)
+                log_warning("this CA is not name-constrained: whoever trusts it trusts it for every name there is");
+        return 0;
+}
+
+static int command_clock_accept(struct session *s, struct error *err) {
+        struct clock_mark mark = { 0 };
+        char now[MOMENT_TEXT_MAX];
+        int64_t now_ms = moment_now_ms();
+
+        (void) clock_mark_read(s->place.state_fd, &mark, NULL);
+        if (clock_check(now_ms, now_ms, true, err) < 0)
+                return -1;
+        mark.latest_ms = now_ms;
+        if (signlog_clock_accepted(s->place.state_fd, now_ms / 1000, err) < 0 ||
+            clock_mark_write(s->place.state_fd, &mark, err) < 0)
+                return -1;
+        (void) printf("the clock, %s, is taken as right\n", moment_format(now_ms / 1000, now));
+        return 0;
+}
+
+static int find_ca(struct session *s, struct ca **ret, struct error *err) {
+        int absent = ca_absent(&s->place, err);
+
+        if (absent < 0)
+                return -1;
+        if (absent) {
+                s->o.plan.passphrase = buffer_bytes(&s->passphrase);
+                if (constraints_close(s->o.plan.constraints, err) < 0 ||
+                    ca_create(&s->place, &s->o.plan, moment_now(), err) < 0)
+                        return -1;
+                log_notice("made a new CA: there was none");
+        }
+        if (ca_load(s->place.state_fd, buffer_bytes(&s->passphrase), ret, err) == 0)
+                return ca_settle(&s->place, *ret, err);
+        if (err->code != ERR_KEY_PASSPHRASE || s->passphrase.size)
+                return -1;
+        if (passphrase_ask("passphrase of the CA's keys: ", false, &s->passphrase, err) < 0 ||
+            ca_load(s->place.state_fd, buffer_bytes(&s->passphrase), ret, err) < 0)
+                return -1;
+        return ca_settle(&s->place, *ret, err);
+}
+
+static int command_serve(struct session *s, struct error *err) {
+        CAD_AUTO(ca_free) struct ca *ca = NULL;
+        struct profile_set *profiles = NULL;
+        struct serve_options options = { .socket_fd = s->o.socket_fd, .state_fd = s->place.state_fd,
+                                         .config_fd = s->place.config_fd, .per_hour = s->conf.per_hour };
+
+        if (options.socket_fd < 0)
+                return error_set(err, ERR_USAGE, "--socket-fd is missing: cad starts cad-signer by itself");
+        if (find_ca(s, &ca, err) < 0 ||
+            profiles_load(s->place.config_fd, s->place.config_fd >= 0 ? "profiles.d" : NULL, &profiles, err) < 0)
+                return -1;
+        buffer_wipe(&s->passphrase);
+        options.profiles = profiles;
+        if (ca_probe(ca, profiles, moment_now(), err) < 0)
+                return -1;
+        options.ca = CAD_TAKE(ca); /* lives as long as the process: signing threads may still be at work when serve() returns */
+        if (serve(&options, err) < 0)
+                return -1;
+        _exit(EXIT_SUCCESS); /* the signing threads still run */
+}
+
+static const struct {
+        const char *name;
+        int (*run)(struct session *s, struct error *err);
+} commands[] = {
+        { "init", command_init },
+        { "clock-accept", command_clock_accept },
+        { "serve", command_serve },
+};
+
+/* cad waits for a word: the error goes to it as the answer to its HELLO, and to the log. */
+static void tell_cad(int socket_fd, const struct error *err) {
+        uint8_t *frame = malloc(SIGNER_FRAME_MAX);
+        struct bytes message;
+
+        if (socket_fd >= 0 && frame) {
+                message = sign_error_encode(frame, 0, err);
+                (void) send(socket_fd, message.data, message.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        }
+        free(frame);
+}
+
+static int usage(void) {
+        (void) fprintf(stderr, "cad-signer is started by cad, or by systemd. `cad init` makes a CA; `man cad-signer` says more.\n");
+        return EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+        struct session s = { .o = { .socket_fd = -1 }, .place = { .state_fd = -1, .config_fd = -1 }, .lock_fd = -1 };
+        struct error err = { 0 };
+
+        if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+                (void) printf("cad-signer %s\n", CAD_VERSION);
+                return EXIT_SUCCESS;
+        }
+        for (size_t i = 0; argc >= 2 && i < ARRAY_SIZE(commands); i++) {
+                if (strcmp(commands[i].name, argv[1]) != 0)
+                        continue;
+                (void) umask(0077);
+                if (sandbox_prepare(&err) == 0 && begin(&s, argc - 1, argv + 1, &err) == 0 &&
+                    commands[i].run(&s, &err) == 0)
+                        return EXIT_SUCCESS;
+                if (s.o.socket_fd >= 0)
+                        tell_cad(s.o.socket_fd, &err);
+                else
+                        (void) fprintf(stderr, "cad-signer: %s\n", err.text);
+                buffer_wipe(&s.passphrase);
+                return err.code == ERR_USAGE ? EXIT_USAGE : EXIT_FAILURE;
+        }
+        return usage();
+}

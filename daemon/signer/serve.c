@@ -1,0 +1,375 @@
+/*
+ * The signer at work: a few threads that receive a frame, decide, sign, log and answer; and one that keeps time.
+ *
+ * decode (protocol.c) → decide (policy.c, clock.c, rate.c) → do (cert.c, and one private_key_sign()).
+ */
+#include "daemon/signer/serve.h"
+
+#include <errno.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/signer/clock.h"
+#include "daemon/signer/policy.h"
+#include "daemon/signer/sandbox.h"
+#include "daemon/signer/signlog.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/base/moment.h"
+
+#define SIGNING_THREADS_MAX 4
+#define SERIAL_SIZE 19        /* 1 fixed, 6 of time, 12 random octets */
+#define SERIAL_FIRST 0x10     /* fixed first octet: not 0, below 0x80, so that the INTEGER is just these octets */
+#define SEND_TIMEOUT_MS 2000  /* for an answer that cad does not take */
+#define TICK_MS 1000
+#define COMPLAINT_MS 60000    /* a malformed message is worth a line once so often: cad could fill the disk with them */
+
+struct signer {
+        int socket_fd, state_fd, config_fd, ended_fd;
+        const struct ca *ca;
+        _Atomic(struct profile_set *) profiles;
+        pthread_rwlock_t profiles_lock;
+        atomic_bool synchronised; /* as adjtimex(2) says */
+        atomic_llong complain_at_ms; /* monotonic */
+        atomic_uint unsaid;          /* malformed messages since the last line about them */
+
+        pthread_mutex_t lock; /* over what follows */
+        struct clock_mark mark;
+        struct rate rate;
+        struct signlog *log;
+        struct error log_error; /* of the last write or sync of log and mark, code ERR_NONE where that was fine */
+};
+
+/* ---- one wish ---- */
+
+/* design.md §2: unique, and time-ordered so that the store's index grows at its end. The caller holds the lock. */
+static int make_serial(struct signer *s, int64_t now_ms, uint8_t serial[SERIAL_SIZE], struct error *err) {
+        int64_t ms = now_ms > s->mark.latest_ms ? now_ms : s->mark.latest_ms;
+
+        serial[0] = SERIAL_FIRST;
+        for (int i = 0; i < 6; i++)
+                serial[1 + i] = (uint8_t) (ms >> (40 - 8 * i));
+        if (gnutls_rnd(GNUTLS_RND_NONCE, serial + 7, SERIAL_SIZE - 7) < 0)
+                return error_set(err, ERR_CRYPTO, "no random numbers are to be had");
+        s->mark.latest_ms = ms;
+        return 0;
+}
+
+/* Clock and rate are judged, the serial is drawn and the line is written in one step, so that the log has them in order. */
+static int admit(struct signer *s, struct policy_grant *grant, int64_t now_ms, uint8_t serial[SERIAL_SIZE],
+                 struct error *err) {
+        int rc = -1;
+
+        (void) pthread_mutex_lock(&s->lock);
+        if (clock_check(now_ms, s->mark.latest_ms, atomic_load(&s->synchronised), err) == 0 &&
+            rate_check(&s->rate, now_ms / 1000, err) == 0 && make_serial(s, now_ms, serial, err) == 0) {
+                grant->wish.serial = BYTES(serial, SERIAL_SIZE);
+                rc = signlog_issue(s->log, now_ms / 1000, grant->issuer->id, &grant->wish, err);
+                s->log_error = rc < 0 ? *err : (struct error){ 0 };
+        }
+        if (rc == 0) {
+                rate_count(&s->rate, now_ms / 1000);
+                s->mark.issued++;
+        }
+        (void) pthread_mutex_unlock(&s->lock);
+        return rc;
+}
+
+static int issue(struct signer *s, const struct profile_set *profiles, struct frame_reader *fields, struct buffer *ret,
+                 const char **ret_issuer, struct error *err) {
+        struct sign_issue wanted;
+        CAD_AUTO(policy_grant_done) struct policy_grant grant = { 0 };
+        uint8_t serial[SERIAL_SIZE], octets[CERT_MAX];
+        struct der_writer w;
+        int64_t now_ms = moment_now_ms();
+
+        if (sign_issue_decode(fields, &wanted, err) < 0 ||
+            policy_check(s->ca, profiles, &wanted, now_ms / 1000, &grant, err) < 0 ||
+            admit(s, &grant, now_ms, serial, err) < 0)
+                return -1;
+        der_writer_init(&w, octets, sizeof(octets));
+        cert_put_leaf(&w, &grant.issuer->signs_as, &grant.wish);
+        *ret_issuer = grant.issuer->id;
+        return cert_sign(grant.issuer->key, der_writer_bytes(&w), ret, err); /* the only line that touches the key */
+}
+
+/* ---- messages: a row each ---- */
+
+typedef struct bytes (*message_handler)(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out,
+                                        struct error *err);
+
+static struct bytes on_issue(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out, struct error *err) {
+        CAD_AUTO(buffer_done) struct buffer der = { 0 };
+        const char *issuer = "";
+        int rc;
+
+        (void) pthread_rwlock_rdlock(&s->profiles_lock);
+        rc = issue(s, atomic_load(&s->profiles), fields, &der, &issuer, err);
+        (void) pthread_rwlock_unlock(&s->profiles_lock);
+        return rc < 0 ? BYTES_NONE : sign_certificate_encode(out, id, issuer, buffer_bytes(&der));
+}
+
+static struct bytes on_hello(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out, struct error *err) {
+        struct sign_hello hello;
+
+        if (!frame_done(fields)) {
+                (void) error_set(err, ERR_MESSAGE_MALFORMED, "a HELLO carries no fields");
+                return BYTES_NONE;
+        }
+        ca_hello(s->ca, &hello);
+        (void) pthread_mutex_lock(&s->lock);
+        hello.issued = s->mark.issued;
+        (void) pthread_mutex_unlock(&s->lock);
+        hello.uid = (int64_t) geteuid();
+        return sign_hello_encode(out, id, &hello);
+}
+
+static struct bytes on_status(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out, struct error *err) {
+        struct sign_status status = { 0 };
+        struct error clock = { 0 };
+        int64_t now_ms = moment_now_ms();
+
+        if (!frame_done(fields)) {
+                (void) error_set(err, ERR_MESSAGE_MALFORMED, "a STATUS carries no fields");
+                return BYTES_NONE;
+        }
+        (void) pthread_mutex_lock(&s->lock);
+        (void) clock_check(now_ms, s->mark.latest_ms, atomic_load(&s->synchronised), &clock);
+        status.issued = s->mark.issued;
+        status.per_hour = s->rate.per_hour;
+        status.last_hour = rate_last_hour(&s->rate, now_ms / 1000);
+        memcpy(status.log, s->log_error.text, sizeof(status.log));
+        (void) pthread_mutex_unlock(&s->lock);
+        memcpy(status.clock, clock.text, sizeof(status.clock));
+        return sign_status_encode(out, id, &status);
+}
+
+static const message_handler handlers[] = {
+        [SIGNER_HELLO] = on_hello,
+        [SIGNER_ISSUE] = on_issue,
+        [SIGNER_STATUS] = on_status,
+};
+
+static void complain(struct signer *s, const struct error *err) {
+        long long now = moment_monotonic_ms(), due = atomic_load(&s->complain_at_ms);
+
+        if (now < due || !atomic_compare_exchange_strong(&s->complain_at_ms, &due, now + COMPLAINT_MS)) {
+                atomic_fetch_add(&s->unsaid, 1);
+                return;
+        }
+        log_error(LOG_LEVEL_WARNING, err, "refused a message of cad's (and %u more since this was last said)",
+                  atomic_exchange(&s->unsaid, 0));
+}
+
+static struct bytes answer(struct signer *s, struct bytes frame, uint8_t *out) {
+        struct signer_header header;
+        struct frame_reader fields;
+        struct error err = { 0 };
+        struct bytes reply = BYTES_NONE;
+
+        if (frame_open(frame, &header, &fields, &err) == 0) {
+                if (header.type < ARRAY_SIZE(handlers) && handlers[header.type])
+                        reply = handlers[header.type](s, header.id, &fields, out, &err);
+                else
+                        (void) error_set(&err, ERR_MESSAGE_MALFORMED, "there is no message of type %u for the signer",
+                                         header.type);
+        }
+        if (reply.size)
+                return reply;
+        if (err.code == ERR_NONE)
+                (void) error_set(&err, ERR_INTERNAL, "the answer does not fit into a frame");
+        if (err.code == ERR_MESSAGE_MALFORMED)
+                complain(s, &err);
+        return sign_error_encode(out, header.id, &err);
+}
+
+/* An answer that cad does not take within SEND_TIMEOUT_MS is dropped: cad has a deadline of its own. */
+static void send_answer(struct signer *s, struct bytes reply) {
+        int64_t until = moment_monotonic_ms() + SEND_TIMEOUT_MS;
+
+        while (send(s->socket_fd, reply.data, reply.size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+                struct pollfd p = { .fd = s->socket_fd, .events = POLLOUT };
+                int64_t left = until - moment_monotonic_ms();
+
+                if ((errno != EAGAIN && errno != EINTR && errno != ENOBUFS) || left <= 0)
+                        return;
+                (void) poll(&p, 1, (int) left);
+        }
+}
+
+static void *signing_thread(void *argument) {
+        struct signer *s = argument;
+        uint8_t *in = malloc(SIGNER_FRAME_MAX + 1), *out = malloc(SIGNER_FRAME_MAX);
+        struct error err = { 0 };
+
+        if (!in || !out || sandbox_enter(SANDBOX_SIGNING, &err) < 0) {
+                log_error(LOG_LEVEL_ERROR, &err, "a signing thread cannot begin");
+                _exit(EXIT_FAILURE);
+        }
+        for (;;) {
+                ssize_t n = recv(s->socket_fd, in, SIGNER_FRAME_MAX + 1, 0);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        break;
+                send_answer(s, answer(s, BYTES(in, (size_t) n), out));
+        }
+        free(in);
+        free(out);
+        (void) fd_write_all(s->ended_fd, BYTES_LITERAL("\1\0\0\0\0\0\0\0"));
+        return NULL;
+}
+
+/* ---- keeping time, log and mark ---- */
+
+static void reload_profiles(struct signer *s) {
+        struct profile_set *fresh = NULL, *old;
+        struct error err = { 0 };
+
+        if (profiles_load(s->config_fd, s->config_fd >= 0 ? "profiles.d" : NULL, &fresh, &err) < 0) {
+                log_error(LOG_LEVEL_ERROR, &err, "the profiles were not read anew, the old ones stay");
+                return;
+        }
+        (void) pthread_rwlock_wrlock(&s->profiles_lock);
+        old = atomic_exchange(&s->profiles, fresh);
+        (void) pthread_rwlock_unlock(&s->profiles_lock);
+        (void) profiles_free(old);
+        log_notice("profiles read anew");
+}
+
+/*
+ * Once a second: what was logged and marked reaches the disk. While something is wrong with the disk the mark is written each time, so
+ * that status says so when it is right again, without a wish that has to fail first.
+ */
+static void tick(struct signer *s, struct clock_mark *written) {
+        struct error err = { 0 };
+        struct clock_mark mark;
+        bool failing;
+        int rc;
+
+        atomic_store(&s->synchronised, clock_synchronised());
+        (void) pthread_mutex_lock(&s->lock);
+        mark = s->mark;
+        failing = s->log_error.code != ERR_NONE;
+        rc = signlog_rotate_due(s->log) ? signlog_rotate(s->log, &err) : 0;
+        (void) pthread_mutex_unlock(&s->lock);
+        if (rc == 0 && !failing && mark.latest_ms == written->latest_ms && mark.issued == written->issued)
+                return;
+        if (rc == 0 && (rc = signlog_sync(s->log, &err)) == 0 && (rc = clock_mark_write(s->state_fd, &mark, &err)) == 0)
+                *written = mark;
+        if (rc < 0 && !failing)
+                log_error(LOG_LEVEL_ERROR, &err, "the signer's log and mark are not on disk");
+        (void) pthread_mutex_lock(&s->lock);
+        s->log_error = rc < 0 ? err : (struct error){ 0 };
+        (void) pthread_mutex_unlock(&s->lock);
+}
+
+static void keep(struct signer *s, int signal_fd) {
+        struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN }, { .fd = s->ended_fd, .events = POLLIN } };
+        struct clock_mark written = s->mark;
+
+        for (;;) {
+                struct signalfd_siginfo info;
+                int n = poll(fds, ARRAY_SIZE(fds), TICK_MS);
+
+                tick(s, &written);
+                if (n > 0 && fds[1].revents)
+                        return; /* cad has gone */
+                if (n <= 0 || read(signal_fd, &info, sizeof(info)) != (ssize_t) sizeof(info))
+                        continue;
+                if (info.ssi_signo != SIGHUP)
+                        return;
+                reload_profiles(s);
+        }
+}
+
+/* The mark on disk may be a second behind the log, or be lost: the newest of what there is counts. */
+static int restore_mark(struct signer *s, int64_t log_last_s, struct error *err) {
+        struct error missing = { 0 };
+
+        if (clock_mark_read(s->state_fd, &s->mark, &missing) < 0 && missing.code != ERR_NOT_FOUND) {
+                *err = missing;
+                return -1;
+        }
+        for (size_t i = 0; i < s->ca->issuer_count; i++)
+                if (s->mark.latest_ms < s->ca->issuers[i].cert.validity.not_before * 1000)
+                        s->mark.latest_ms = s->ca->issuers[i].cert.validity.not_before * 1000;
+        if (s->mark.latest_ms < log_last_s * 1000)
+                s->mark.latest_ms = log_last_s * 1000;
+        if (log_last_s && s->mark.issued == 0)
+                s->mark.issued = 1; /* at least one: the exact number went with the mark */
+        return clock_mark_write(s->state_fd, &s->mark, err);
+}
+
+static int start_threads(struct signer *s, struct error *err) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+        for (long i = 0; i < (cores < 1 ? 1 : cores > SIGNING_THREADS_MAX ? SIGNING_THREADS_MAX : cores); i++) {
+                pthread_t thread;
+                int rc = pthread_create(&thread, NULL, signing_thread, s);
+
+                if (rc != 0)
+                        return error_errno(err, rc, "cannot start a signing thread");
+                (void) pthread_detach(thread);
+        }
+        return 0;
+}
+
+static int block_signals(struct error *err) {
+        sigset_t set;
+        int fd;
+
+        (void) sigemptyset(&set);
+        (void) sigaddset(&set, SIGTERM);
+        (void) sigaddset(&set, SIGINT);
+        (void) sigaddset(&set, SIGHUP);
+        (void) pthread_sigmask(SIG_BLOCK, &set, NULL);
+        (void) signal(SIGPIPE, SIG_IGN);
+        (void) signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of write() like a full disk */
+        fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        return fd < 0 ? error_errno(err, errno, "cannot receive signals") : fd;
+}
+
+/* glibc lets readers pass a waiting writer: signing threads that are never idle would keep a reload, and the tick behind it, waiting for ever. */
+static void init_profiles_lock(pthread_rwlock_t *lock) {
+        pthread_rwlockattr_t attributes;
+
+        (void) pthread_rwlockattr_init(&attributes);
+        (void) pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+        (void) pthread_rwlock_init(lock, &attributes);
+        (void) pthread_rwlockattr_destroy(&attributes);
+}
+
+int serve(const struct serve_options *options, struct error *err) {
+        /* lives as long as the process: the signing threads may still be in it when serve() returns */
+        static struct signer s;
+        CAD_AUTO(fd_close) int signal_fd = -1;
+        int64_t log_last_s = 0;
+
+        s = (struct signer){ .socket_fd = options->socket_fd, .state_fd = options->state_fd, .config_fd = options->config_fd,
+                             .ca = options->ca, .rate = { .per_hour = options->per_hour } };
+        (void) pthread_mutex_init(&s.lock, NULL);
+        init_profiles_lock(&s.profiles_lock);
+        atomic_store(&s.profiles, options->profiles);
+        atomic_store(&s.synchronised, clock_synchronised());
+        s.ended_fd = eventfd(0, EFD_CLOEXEC);
+        signal_fd = block_signals(err);
+        if (s.ended_fd < 0 || signal_fd < 0)
+                return error_errno(err, errno, "cannot set up the signer");
+        if (signlog_open(s.state_fd, moment_now(), &s.rate, &s.log, &log_last_s, err) < 0 ||
+            restore_mark(&s, log_last_s, err) < 0 || sandbox_enter(SANDBOX_PROCESS, err) < 0 || start_threads(&s, err) < 0)
+                return -1;
+        keep(&s, signal_fd);
+        tick(&s, &(struct clock_mark){ 0 });
+        return 0;
+}

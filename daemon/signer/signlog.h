@@ -1,0 +1,44 @@
+/*
+ * The signer's own log: one line a signature, written before the answer leaves, which a captured cad cannot rewrite.
+ *
+ *      2026-11-21T18:00:00Z issue serial=01… issuer=int-1 profile=server key=SHA256-of-SPKI until=… names=nas.lan,192.168.1.10
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "daemon/signer/rate.h"
+#include "lib/base/error.h"
+#include "lib/pki/cert.h"
+
+#define SIGNLOG_FILE "log"
+#define SIGNLOG_BYTES_MAX (16 * 1024 * 1024) /* then it is put aside */
+#define SIGNLOG_KEPT 8                       /* log.1 (newest) … log.8 */
+#define SIGNLOG_LINE_MAX 2048                /* bytes of a line; names beyond it are counted, not listed */
+
+struct signlog; /* opaque; the caller locks */
+
+/**
+ * signlog_open() - open for appending; a last line that a power cut left half is ended
+ * @rate: the signatures of the last hour are counted into it: all of them where it has a limit, files put aside included
+ * @ret_last_s: time of the newest line, 0 where there is none
+ */
+int signlog_open(int dir_fd, int64_t now_s, struct rate *rate, struct signlog **ret, int64_t *ret_last_s, struct error *err);
+struct signlog *signlog_free(struct signlog *log);
+
+/** signlog_issue() - write one line. On failure the line is taken back. @err: ERR_IO, ERR_STORE_FULL */
+int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer, const struct cert_wish *wish, struct error *err);
+
+/** signlog_sync() - fsync what was written since the last time; once a second, by the thread that rotates, without the lock
+ *  of signlog_issue() held for the fsync */
+int signlog_sync(struct signlog *log, struct error *err);
+
+/** signlog_rotate_due() - whether the file is full */
+bool signlog_rotate_due(const struct signlog *log);
+
+/** signlog_rotate() - put the file aside and begin a new one; the caller holds the lock */
+int signlog_rotate(struct signlog *log, struct error *err);
+
+/** signlog_clock_accepted() - note in the log, where there is one, that the clock was taken as right by hand: its newest line, which
+ *  the mark is held against at start, is then of @now_s */
+int signlog_clock_accepted(int dir_fd, int64_t now_s, struct error *err);
