@@ -1,0 +1,70 @@
+/*
+ * Connection: one accepted socket, who is behind it, and until when it may take its time. Private to the room.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "exchange-private.h"
+
+#define CONNECTION_GROUPS_INLINE 32
+
+/** struct connection - lives from MHD's notice that it began to the one that it is closed */
+struct connection {
+        struct connection *prev, *next;
+        struct http_server *server;
+        const struct listener *listener;
+        int fd;                       /* MHD's; good while the connection is in the list */
+        _Atomic int64_t deadline_ms;  /* monotonic; 0: none, the request is being worked on */
+        bool linger;                  /* was answered before its body was read */
+        struct peer peer;
+        gid_t groups_inline[CONNECTION_GROUPS_INLINE];
+        gid_t *groups_heap;
+        struct exchange exchange;     /* HTTP/1.1 has one request at a time on a connection */
+};
+
+struct connections;
+
+/** struct connection_limits - milliseconds and counts */
+struct connection_limits {
+        int64_t request_timeout_ms, answer_timeout_ms;
+        unsigned per_user_max, per_owner_max;
+        unsigned lingering_max; /* descriptors that may be kept to drain what a refused client still sends */
+};
+
+/** connections_new() - the list and the sweeper's thread */
+int connections_new(const struct connection_limits *limits, struct connections **ret, struct error *err);
+
+/** connections_free() - end the sweeper; the list must be empty. Copes with NULL. Return: NULL */
+struct connections *connections_free(struct connections *connections);
+CAD_CLEANUP(struct connections, connections_free)
+
+/**
+ * connection_open() - take a socket in
+ * @address: of the peer, for TCP; may be NULL
+ *
+ * Over its user's limit it is answered 429 and shut down at once; it is still listed until it is closed.
+ * Return: the connection, or NULL without memory (then it is shut down).
+ */
+struct connection *connection_open(struct connections *connections, struct http_server *server,
+                                   const struct listener *listener, int fd, const struct sockaddr *address);
+
+/** connection_close() - take it out of the list and free it; right before MHD closes the socket */
+void connection_close(struct connections *connections, struct connection *connection);
+
+/* The deadlines; from the event thread of the connection. */
+
+/** connection_reads() - a whole request has to come from now on */
+void connection_reads(struct connections *connections, struct connection *connection);
+
+/** connection_works() - the request is in work: no deadline of ours */
+void connection_works(struct connection *connection);
+
+/** connection_answers() - @size bytes have to be taken from now on */
+void connection_answers(struct connections *connections, struct connection *connection, size_t size);
+
+/** connections_counts() - for http_server_counts() */
+void connections_counts(struct connections *connections, struct http_counts *counts);

@@ -1,0 +1,103 @@
+/*
+ * Server: listeners, libmicrohttpd, limits and deadlines. It knows no certificate authority.
+ *
+ * Who runs where:
+ *   event threads (MHD, one a core)   read a request, gate, route, authorize; run ROUTE_QUICK handlers; write answers
+ *   workers                           run the other handlers, with the connection suspended
+ *   sweeper                           once a second: shuts down connections that are past their deadline
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "lib/base/error.h"
+#include "router.h"
+
+struct exchange;
+struct http_server;
+
+enum http_listener_kind {
+        HTTP_UNIX, /* AF_UNIX stream: the peer is proved by the kernel */
+        HTTP_TCP,  /* plain: nothing secret */
+        HTTP_LISTENER_KIND_COUNT,
+};
+#define HTTP_ON(kind) (1u << (kind))
+
+/** struct http_listener - a socket that listens already: non-blocking, close-on-exec */
+struct http_listener {
+        enum http_listener_kind kind;
+        int fd;
+};
+
+/** struct http_limits - 0 takes the default */
+struct http_limits {
+        unsigned event_threads;         /* a listener; default: cores, at most 4 */
+        unsigned workers;               /* default 8 */
+        unsigned queue_max;             /* requests that wait for a worker; default 1024 */
+        unsigned connections_max;       /* all listeners; default 1024; lowered to RLIMIT_NOFILE − descriptors_reserved */
+        unsigned descriptors_reserved;  /* for files, the store, the signer; default 64, at most half of RLIMIT_NOFILE */
+        unsigned per_address_max;       /* TCP connections of one address; default 16 */
+        unsigned per_user_max;          /* Unix-socket connections of one uid; default 64 */
+        unsigned per_owner_max;         /* the same for root and the uid that cad runs as; default 256 */
+        unsigned request_timeout_s;     /* a whole request must have come so long after connect or the last answer; 30 */
+        unsigned answer_timeout_s;      /* an answer must be taken in this time, and a second for each 64 KB; 30 */
+        unsigned stop_timeout_s;        /* work in hand may take so long after http_server_stop(); 5 */
+};
+
+/** struct http_config - what a server is made of; must outlive it where it points */
+struct http_config {
+        const struct http_listener *listeners;
+        size_t listeners_len;
+        const struct route *routes;
+        size_t routes_len;
+        struct http_limits limits;
+        void *context; /* the program's; exchange_context() */
+        /**
+         * authorize - may this caller do this? Called in an event thread, before the body is read: it must not block.
+         * It may exchange_set_principal(). NULL: everybody may do everything.
+         * @err: ERR_UNAUTHENTICATED, ERR_FORBIDDEN, …: answered at once
+         */
+        int (*authorize)(void *context, struct exchange *x, const struct route *route, struct error *err);
+        /**
+         * host_allowed - is this Host (lower case, without port) one of ours? Asked on TCP for what is no IP literal;
+         * never on the Unix socket, which no browser reaches. NULL: all are.
+         */
+        bool (*host_allowed)(void *context, enum http_listener_kind listener, const char *host);
+};
+
+/**
+ * http_server_start() - serve
+ * @ret: set on success only
+ * @err: ERR_CONFIG (a broken route table), ERR_IO, ERR_NO_MEMORY
+ *
+ * On success the listening sockets belong to the server, otherwise still to the caller. SIGPIPE must be ignored by the program.
+ */
+int http_server_start(const struct http_config *config, struct http_server **ret, struct error *err);
+
+/**
+ * http_server_quiesce() - accept no more connections, answer new requests with 503; returns at once, may be repeated
+ *
+ * Call it first, then let whoever holds exchanges (the committer) finish or fail them, then http_server_stop().
+ */
+void http_server_quiesce(struct http_server *server);
+
+/**
+ * http_server_stop() - quiesce, wait for the work in hand (at most stop_timeout_s), close, release
+ * @err: ERR_BUSY: exchanges are still held by somebody. Nothing has been released then, since they may yet be used: the
+ *       process has to exit
+ *
+ * Return: 0 with @server gone, or -1.
+ */
+int http_server_stop(struct http_server *server, struct error *err);
+
+/** struct http_counts - for health and metrics */
+struct http_counts {
+        unsigned connections; /* open now */
+        unsigned in_hand;     /* requests dispatched and not yet answered */
+        uint64_t requests;    /* since start, that reached the gate */
+        uint64_t dropped;     /* connections shut down past a deadline */
+        uint64_t refused;     /* connections over a peer's limit */
+};
+
+/** http_server_counts() - a snapshot; from any thread */
+struct http_counts http_server_counts(const struct http_server *server);
