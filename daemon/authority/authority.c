@@ -1,0 +1,164 @@
+/*
+ * The authority's life: signer, store, profiles and access lists, put together and taken apart.
+ */
+#include "daemon/authority/authority.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/authority/internal.h"
+#include "lib/base/moment.h"
+#include "lib/base/text.h"
+
+static struct shared_profiles *profiles_share(struct profile_set *set) {
+        struct shared_profiles *shared = calloc(1, sizeof(*shared));
+
+        if (!shared) {
+                (void) profiles_free(set);
+                return NULL;
+        }
+        shared->set = set;
+        atomic_store(&shared->users, 1);
+        return shared;
+}
+
+static void profiles_unref(struct shared_profiles *shared) {
+        if (shared && atomic_fetch_sub(&shared->users, 1) == 1) {
+                (void) profiles_free(shared->set);
+                free(shared);
+        }
+}
+
+int authority_new(struct profile_set *profiles, struct access_list *access, struct authority **ret, struct error *err) {
+        struct authority *a = calloc(1, sizeof(*a));
+
+        if (!a) {
+                (void) profiles_free(profiles);
+                (void) access_list_free(access);
+                return error_no_memory(err);
+        }
+        (void) pthread_mutex_init(&a->lock, NULL);
+        a->access = access;
+        a->profiles = profiles_share(profiles);
+        a->hello_frame = malloc(SIGNER_FRAME_MAX);
+        a->recent_keys = recent_keys_new();
+        a->signed_last = &a->signed_first;
+        if (!a->profiles || !a->hello_frame || !a->recent_keys) {
+                (void) authority_free(a);
+                return error_no_memory(err);
+        }
+        if (signer_client_new(issue_signed_drained, a, &a->signer, err) < 0) {
+                (void) authority_free(a);
+                return -1;
+        }
+        *ret = a;
+        return 0;
+}
+
+struct authority *authority_free(struct authority *a) {
+        if (!a)
+                return NULL;
+        a->signer = signer_client_free(a->signer); /* before the store: what was signed is still committed */
+        a->store = store_close(a->store);
+        a->ca = ca_info_free(a->ca);
+        profiles_unref(a->profiles);
+        a->access = access_list_free(a->access);
+        a->recent_keys = recent_keys_free(a->recent_keys);
+        free(a->hello_frame);
+        (void) pthread_mutex_destroy(&a->lock);
+        free(a);
+        return NULL;
+}
+
+int authority_attach_signer(struct authority *a, int fd, int64_t timeout_ms, struct error *err) {
+        CAD_AUTO(ca_info_free) struct ca_info *ca = NULL;
+        struct sign_hello hello;
+
+        if (signer_client_attach(a->signer, fd, timeout_ms, a->hello_frame, &hello, err) < 0)
+                return -1;
+        if (ca_info_new(&hello, &ca, err) < 0) {
+                signer_client_detach(a->signer);
+                return -1;
+        }
+        if (!a->ca) {
+                a->ca = CAD_TAKE(ca);
+                return 0;
+        }
+        if (strcmp(a->ca->id, ca->id) != 0) {
+                signer_client_detach(a->signer);
+                return error_set(err, ERR_SIGNER_WRONG, "the signer came back with another CA: restart cad");
+        }
+        return 0;
+}
+
+void authority_detach_signer(struct authority *a) {
+        signer_client_detach(a->signer);
+}
+
+int authority_signer_status(struct authority *a, int64_t timeout_ms, struct sign_status *ret, struct error *err) {
+        return signer_client_status(a->signer, timeout_ms, ret, err);
+}
+
+int authority_open_store(struct authority *a, int state_dir_fd, unsigned readers, struct error *err) {
+        struct store_options options = {
+                .ca_id = a->ca->id,
+                .replaces = a->ca->replaces[0] ? a->ca->replaces : NULL,
+                /* a CA that has signed leaves had a database: its absence is a loss, not a beginning */
+                .create = a->ca->issued_before == 0,
+                .readers = readers,
+        };
+
+        return store_open(state_dir_fd, &options, &a->store, err);
+}
+
+const struct ca_info *authority_ca(const struct authority *a) {
+        return a->ca;
+}
+
+struct store *authority_store(const struct authority *a) {
+        return a->store;
+}
+
+void authority_set_profiles(struct authority *a, struct profile_set *profiles) {
+        struct shared_profiles *fresh = profiles_share(profiles), *old;
+
+        if (!fresh)
+                return;
+        (void) pthread_mutex_lock(&a->lock);
+        old = a->profiles;
+        a->profiles = fresh;
+        (void) pthread_mutex_unlock(&a->lock);
+        profiles_unref(old);
+}
+
+void authority_set_access(struct authority *a, struct access_list *access) {
+        struct access_list *old;
+
+        (void) pthread_mutex_lock(&a->lock);
+        old = a->access;
+        a->access = access;
+        (void) pthread_mutex_unlock(&a->lock);
+        (void) access_list_free(old);
+}
+
+void authority_identify(struct authority *a, const struct peer_identity *peer, struct principal *ret) {
+        (void) pthread_mutex_lock(&a->lock);
+        principal_of_peer(a->access, peer, ret);
+        (void) pthread_mutex_unlock(&a->lock);
+}
+
+struct profiles_ref authority_profiles(struct authority *a) {
+        struct profiles_ref ref = { .authority = a };
+
+        (void) pthread_mutex_lock(&a->lock);
+        ref.shared = a->profiles;
+        (void) atomic_fetch_add(&ref.shared->users, 1);
+        (void) pthread_mutex_unlock(&a->lock);
+        ref.set = ref.shared->set;
+        return ref;
+}
+
+void profiles_ref_done(struct profiles_ref *ref) {
+        profiles_unref(ref->shared);
+        *ref = (struct profiles_ref){ 0 };
+}

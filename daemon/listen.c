@@ -1,0 +1,65 @@
+/*
+ * Sockets made by hand.
+ */
+#include "daemon/listen.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+
+#define BACKLOG 128
+
+static int address_of(const char *path, struct sockaddr_un *ret, struct error *err) {
+        *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        if (strlen(path) >= sizeof(ret->sun_path))
+                return error_set(err, ERR_CONFIG,
+                                 "the socket's path has %zu bytes, a Unix socket takes %zu at most: give a shorter --socket PATH (%s)",
+                                 strlen(path), sizeof(ret->sun_path) - 1, path);
+        memcpy(ret->sun_path, path, strlen(path) + 1);
+        return 0;
+}
+
+/* A socket file whose listener is gone answers ECONNREFUSED; anything else there is not ours to remove. */
+static int clear_stale(const char *path, const struct sockaddr_un *address, struct error *err) {
+        CAD_AUTO(fd_close) int probe = -1;
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? 0 : error_errno(err, errno, "cannot look at %s", path);
+        if (!S_ISSOCK(st.st_mode))
+                return error_set(err, ERR_FILE_UNSAFE, "%s is there and is no socket: move it away, or give another --socket PATH", path);
+        probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (probe < 0)
+                return error_errno(err, errno, "cannot make a socket");
+        if (connect(probe, (const struct sockaddr *) address, sizeof(*address)) == 0 || errno == EAGAIN)
+                return error_set(err, ERR_BUSY, "somebody listens on %s already: is cad running?", path);
+        if (unlink(path) < 0 && errno != ENOENT)
+                return error_errno(err, errno, "cannot remove the stale socket %s", path);
+        return 0;
+}
+
+int listen_unix(const char *path, struct error *err) {
+        CAD_AUTO(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un address;
+        mode_t mask;
+        int rc;
+
+        if (fd < 0)
+                return error_errno(err, errno, "cannot make a socket");
+        if (address_of(path, &address, err) < 0 || clear_stale(path, &address, err) < 0)
+                return -1;
+        mask = umask(0117);
+        rc = bind(fd, (const struct sockaddr *) &address, sizeof(address));
+        (void) umask(mask);
+        if (rc < 0)
+                return error_errno(err, errno, "cannot listen on %s", path);
+        if (listen(fd, BACKLOG) < 0)
+                return error_errno(err, errno, "cannot listen on %s", path);
+        return CAD_TAKE_FD(fd);
+}
