@@ -1,0 +1,45 @@
+/*
+ * The REST API as commands use it: JSON in, JSON out, problems told to the user.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "cactl.h"
+#include "lib/base/bytes.h"
+
+static inline json_t *json_free(json_t *value) {
+        json_decref(value);
+        return NULL;
+}
+CAD_CLEANUP(json_t, json_free)
+
+/** api_get() - GET a JSON object. @path is encoded. Return: DONE with @ret, or a result after saying what failed */
+enum result api_get(struct client *c, const char *path, json_t **ret);
+
+/** api_try_get() - the same, but 403 and @status_too are no failure: then *ret is the object, or NULL for 403. Says nothing of them */
+enum result api_try_get(struct client *c, const char *path, long status_too, json_t **ret);
+
+/** api_get_text() - GET something that is not JSON: PEM. @ret: appended */
+enum result api_get_text(struct client *c, const char *path, const char *accept,
+                         struct buffer *ret);
+
+/** api_post() - POST a JSON object with an idempotency key, so that a broken connection is tried again */
+enum result api_post(struct client *c, const char *path, const json_t *body, json_t **ret);
+
+/** api_text() - a member that is a string, "" where there is none */
+const char *api_text(const json_t *object, const char *key);
+
+/** api_texts() - the strings of a member that is an array, joined by ", ". @out: appended; "" where there are none */
+const char *api_texts(const json_t *object, const char *key, struct buffer *out);
+
+/** api_time() - a member that is an RFC 3339 time. Return: 0, or -1 where it is none */
+int api_time(const json_t *object, const char *key, int64_t *ret);
+
+/** query_add() - append "?name=value" or "&name=value", encoded; nothing for a NULL value */
+void query_add(struct buffer *path, const char *name, const char *value);
+
+/** serial_parse() - a serial as people copy it (either case, colons) to lower-case hex. @out has 41 bytes. Return: 0 or -1 */
+int serial_parse(const char *text, char *out);
+
+#define SERIAL_TEXT_MAX 41 /* bytes with NUL */

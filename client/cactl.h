@@ -1,0 +1,84 @@
+/*
+ * cactl, inside: what the command line said, and the table row that a command is.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cad-build.h" /* CAD_VERSION; made by the build */
+
+/* What cactl ends with. A function that returns one of these has said why, unless it is DONE. */
+enum result {
+        DONE = 0,
+        REFUSED = 1, /* refused or failed */
+        WRONG_USAGE = 2,
+        UNREACHABLE = 3, /* no CA to be reached */
+};
+
+/** struct option - a row of a command's options; a table of them ends with name NULL */
+struct option {
+        const char *name; /* without the dashes */
+        const char *arg;  /* what its value is called in the help; NULL: it takes none */
+        const char *help;
+        bool repeats; /* may be given more than once */
+        char letter;  /* 'h' for -h; 0: none */
+};
+
+struct client;
+
+/** struct command - a row of the command table */
+struct command {
+        const char *group; /* "cert" of "cert list"; NULL: a single word */
+        const char *name;
+        const char *args; /* as the help shows them */
+        size_t args_min, args_max;
+        const char *help;             /* one line */
+        const char *more;             /* a paragraph for --help; may be NULL */
+        const struct option *options; /* NULL: none of its own */
+        enum result (*run)(struct client *c);
+};
+
+#define ARGS_ANY SIZE_MAX
+
+struct given_option {
+        const struct option *option;
+        const char *value; /* "" where it takes none */
+};
+
+struct http;
+
+/** struct client - one run of cactl */
+struct client {
+        const struct command *command;
+        const char *group; /* while the command line is read: the first of two words */
+        struct given_option *given;
+        size_t given_count;
+        const char **args;
+        size_t args_count;
+        bool json;
+        bool quiet;
+        int64_t now;       /* read once, at start */
+        struct http *http; /* made with the first request */
+};
+
+/** option_value() - what was given for an option, NULL where it was not given */
+const char *option_value(const struct client *c, const char *name);
+
+/** option_given() - whether an option was given */
+bool option_given(const struct client *c, const char *name);
+
+/** option_next() - values of a repeated option one after the other; *at starts at 0. NULL after the last */
+const char *option_next(const struct client *c, const char *name, size_t *at);
+
+extern const struct command cmd_status;
+extern const struct command cmd_issue;
+extern const struct command cmd_cert_list;
+extern const struct command cmd_cert_show;
+extern const struct command cmd_cert_sign;
+extern const struct command cmd_cert_revoke;
+extern const struct command cmd_ca_show;
+extern const struct command cmd_ca_fingerprint;
+extern const struct command cmd_profile_list;
+extern const struct command cmd_profile_show;

@@ -1,0 +1,140 @@
+/*
+ * cactl ca: what this CA is, and what it is for.
+ */
+#include <string.h>
+
+#include "api.h"
+#include "cactl.h"
+#include "lib/base/text.h"
+#include "output.h"
+#include "show.h"
+#include "words.h"
+
+static const struct option show_options[] = {
+        { "pem", NULL, "print the root certificate alone, as PEM" },
+        { "bundle", NULL, "print the root and all intermediates, as PEM" },
+        { 0 },
+};
+
+/* Through the decoder and back, so that certificates come out and nothing else. */
+static enum result show_pem(struct client *c, const char *path) {
+        CAD_AUTO(buffer_done) struct buffer pem = { 0 };
+        CAD_AUTO(certs_done) struct certs certs = { 0 };
+        struct error err = { 0 };
+        enum result result = api_get_text(c, path, /* accept= */ NULL, &pem);
+
+        if (result != DONE)
+                return result;
+        if (certs_from_text(&certs, buffer_bytes(&pem), "the CA's answer", &err) < 0)
+                return fail_error(&err);
+        certs_put_pem(&certs);
+        return DONE;
+}
+
+static void show_entries(const json_t *ca, const char *which, const char *label) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        const json_t *entry;
+        size_t i;
+
+        json_array_foreach(json_object_get(json_object_get(ca, "constraints"), which), i, entry)
+                buffer_format(&text, "%s%s %s", i ? ", " : "", api_text(entry, "type"),
+                              api_text(entry, "value"));
+        if (text.size)
+                fact(label, TONE_PLAIN, "%s", buffer_string(&text));
+}
+
+static void show_urls(const json_t *ca) {
+        const json_t *value;
+        const char *key;
+
+        if (*api_text(ca, "public_url"))
+                fact("public URL", TONE_PLAIN, "%s", api_text(ca, "public_url"));
+        json_object_foreach(json_object_get(ca, "urls"), key, value) if (json_is_string(value))
+                fact("URL", TONE_PLAIN, "%s: %s", key, json_string_value(value));
+}
+
+static void show_keys(const json_t *ca) {
+        const json_t *here = json_object_get(ca, "root_key_present"),
+                     *encrypted = json_object_get(ca, "keys_encrypted");
+
+        if (json_is_boolean(here) && json_is_boolean(encrypted))
+                fact("keys", TONE_PLAIN, "%s on disk; the root's is %s",
+                     json_is_true(encrypted) ? "encrypted" : "not encrypted",
+                     json_is_true(here) ? "among them" : "away");
+}
+
+static void show_fingerprint(const json_t *ca) {
+        char groups[FINGERPRINT_TEXT_MAX];
+
+        fact("fingerprint", TONE_STRONG, "%s", hex_groups(api_text(ca, "fingerprint"), groups));
+}
+
+static enum result show_run(struct client *c) {
+        CAD_AUTO(json_free) json_t *ca = NULL;
+        enum result result;
+
+        if (option_given(c, "bundle"))
+                return show_pem(c, "/v1/ca/bundle.pem");
+        if (option_given(c, "pem"))
+                return show_pem(c, "/v1/ca/root.pem");
+        result = api_get(c, "/v1/ca", &ca);
+        if (result != DONE)
+                return result;
+        if (c->json) {
+                put_json(ca);
+                return DONE;
+        }
+        put(TONE_STRONG, "%s", api_text(ca, "name"));
+        words_root(c, ca);
+        show_fingerprint(ca);
+        words_issuers(c, ca);
+        show_keys(ca);
+        words_constraints(ca);
+        show_entries(ca, "permitted", "permitted");
+        show_entries(ca, "excluded", "excluded");
+        show_urls(ca);
+        return DONE;
+}
+
+const struct command cmd_ca_show = {
+        .group = "ca",
+        .name = "show",
+        .args = "",
+        .help = "Root, intermediates, and for which names this CA is",
+        .options = show_options,
+        .run = show_run,
+};
+
+/* Computed here, from the root itself. */
+static enum result fingerprint_run(struct client *c) {
+        CAD_AUTO(buffer_done) struct buffer pem = { 0 };
+        CAD_AUTO(certs_done) struct certs certs = { 0 };
+        char groups[FINGERPRINT_TEXT_MAX], hex[2 * SHA256_SIZE + 1];
+        uint8_t digest[SHA256_SIZE];
+        struct error err = { 0 };
+        enum result result = api_get_text(c, "/v1/ca/root.pem", /* accept= */ NULL, &pem);
+
+        if (result != DONE)
+                return result;
+        if (certs_from_text(&certs, buffer_bytes(&pem), "the CA's root", &err) < 0)
+                return fail_error(&err);
+        cert_fingerprint(buffer_bytes(&certs.der[0]), digest);
+        if (c->json) {
+                CAD_AUTO(json_free)
+                json_t *object = json_pack("{s:s}", "fingerprint",
+                                           hex_encode(BYTES(digest, sizeof(digest)), hex));
+
+                put_json(object);
+        } else {
+                put(TONE_PLAIN, "%s", fingerprint_groups(digest, groups));
+        }
+        return DONE;
+}
+
+const struct command cmd_ca_fingerprint = {
+        .group = "ca",
+        .name = "fingerprint",
+        .args = "",
+        .help = "SHA-256 of the root, to read aloud or to compare with another place",
+        .run = fingerprint_run,
+};

@@ -1,0 +1,49 @@
+/*
+ * One request to the CA, over its Unix socket or a URL.
+ */
+#pragma once
+
+#include "cactl.h"
+#include "lib/base/bytes.h"
+
+#define ANSWER_MAX (16u * 1024 * 1024) /* bytes of a body; a page of certificates is far below */
+#define HEADER_VALUE_MAX 128
+
+struct http_request {
+        const char *method;
+        const char *path;         /* "/v1/ca", encoded, with its query */
+        const char *accept;       /* NULL: anything */
+        const char *content_type; /* of @body */
+        struct bytes body;
+        const char *idempotency_key; /* NULL: none */
+};
+
+struct http_answer {
+        long status;
+        struct buffer body;
+        char content_type[HEADER_VALUE_MAX]; /* lower case, without parameters */
+        char retry_after[HEADER_VALUE_MAX];  /* "" where there is none */
+};
+
+void http_answer_done(struct http_answer *answer);
+CAD_CLEANUP_DONE(struct http_answer, http_answer_done)
+
+struct http *http_free(struct http *h);
+CAD_CLEANUP(struct http, http_free)
+
+/**
+ * http_call() - send a request and read the answer, whatever its status
+ *
+ * The first call finds the CA (--socket, --url, $CAD_SOCKET, the known places). A connection that breaks before the
+ * answer is tried once more where that is safe: GET, or with an idempotency key.
+ * @ret: zero-initialised
+ * Return: DONE, or a result after saying what failed
+ */
+enum result http_call(struct client *c, const struct http_request *request,
+                      struct http_answer *ret);
+
+/** http_place() - where the CA is, for messages: the socket's path or the URL; "" before the first call */
+const char *http_place(const struct client *c);
+
+/** http_by_socket() - whether it is reached over a Unix socket */
+bool http_by_socket(const struct client *c);
