@@ -10,7 +10,7 @@
 
 #define STORE_FILE "cad.db"
 #define STORE_APPLICATION_ID 0x63616431 /* "cad1" */
-#define STORE_BUCKET_BITS 12            /* as in the schema: 4 096 rows a bucket */
+#define STORE_BUCKET_BITS 10            /* as in the schema: 1 024 rows a bucket */
 
 /* ---- migrations (the table is generated) ------------------------------------------------------------------ */
 

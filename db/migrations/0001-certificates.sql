@@ -26,7 +26,7 @@ CREATE TABLE profiles (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT
 
 CREATE TABLE certificates (
         id INTEGER PRIMARY KEY,
-        bucket INTEGER GENERATED ALWAYS AS (id >> 12) VIRTUAL,
+        bucket INTEGER GENERATED ALWAYS AS (id >> 10) VIRTUAL,
         serial BLOB NOT NULL UNIQUE,              -- one of the whole CA, hence of its issuer too
         issuer INTEGER NOT NULL REFERENCES issuers,
         profile INTEGER NOT NULL REFERENCES profiles,

@@ -4,7 +4,6 @@
  * Knows what the measured servers send, Content-Length and chunks. It must be cheap (the generator
  * shares the cores with the server), and it never reads past the length it is told.
  */
-#define _GNU_SOURCE
 #include "answer.h"
 
 #include <stdlib.h>

@@ -3,7 +3,6 @@
  *
  * Never linked into cad: these functions end the program when something is wrong.
  */
-#define _GNU_SOURCE
 #include "common.h"
 
 #include <errno.h>

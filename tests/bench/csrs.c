@@ -3,7 +3,6 @@
  *
  * Done once before anything is measured; the private keys are never written anywhere.
  */
-#define _GNU_SOURCE
 #include "csrs.h"
 
 #include <errno.h>

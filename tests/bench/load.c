@@ -5,7 +5,6 @@
  * are made ready before the clock starts. Every answer is looked at: anything but a certificate is
  * an error.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>

@@ -4,7 +4,6 @@
  * One thread, no sockets. The figures of cad are given as ratios to these, taken in the same run;
  * so nothing here may be cleverer or lazier than what an issuance needs at least.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>

@@ -175,7 +175,7 @@ int main(int argc, char **argv) {
         if (store_open(fd, &options, &store, &err) < 0)
                 die("open", &err);
         if (argc > 3 &&
-            connection_exec(&store->committer.writer, "PRAGMA synchronous = OFF", "sync", &err) < 0)
+            sql_exec(&store->committer.writer, "PRAGMA synchronous = OFF", "sync", &err) < 0)
                 die("sync", &err);
         for (size_t i = 0; i < ARRAY_SIZE(sizes) && sizes[i] <= most; i++) {
                 rows = insert_until(store, rows, sizes[i], NULL, 0);
