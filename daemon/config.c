@@ -76,6 +76,7 @@ static const struct setting config_settings[] = {
         { "Listen", "Socket", SETTING_TO(set_unless_given, struct config, socket_path) },
         { "Limits", "ConnectionsPerPeer", SETTING_TO(setting_set_u32, struct config, connections_per_peer) },
         { "Limits", "RequestsWaiting", SETTING_TO(setting_set_u32, struct config, requests_waiting) },
+        { "Limits", "Workers", SETTING_TO(setting_set_u32, struct config, workers) },
         { "Access", "Admin", .set = set_admin },
         { "Access", "Operator", .set = set_operator },
         { "Access", "Reader", .set = set_reader },
@@ -262,6 +263,7 @@ int config_read(int argc, char **argv, const char **rest, struct config *ret, st
                 return -1;
         config.limits.per_user_max = config.connections_per_peer;
         config.limits.per_address_max = config.connections_per_peer;
+        config.limits.workers = config.workers;
         config.limits.queue_max = config.requests_waiting;
         *ret = config;
         config = (struct config){ 0 };

@@ -17,6 +17,7 @@ struct config {
         struct http_limits limits;
         uint32_t connections_per_peer;
         uint32_t requests_waiting;
+        uint32_t workers;
         struct access_list *access;
 };
 

@@ -4,18 +4,21 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include "daemon/journal.h"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
-#include <stdlib.h>
 
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 
 #define FIELD_MAX 256
+#define PLAIN_LINE_MAX 2048
+#define PLAIN_BUFFER (16 * 1024) /* bytes that may wait for the next pulse of the main thread */
 
 static void journal_sink(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
         char priority[24], message[1100], values[LOG_FIELDS_MAX][FIELD_MAX];
@@ -37,9 +40,29 @@ static const char *level_word(enum log_level level) {
         return level <= LOG_LEVEL_ERROR ? "error: " : level == LOG_LEVEL_WARNING ? "warning: " : "";
 }
 
-/* For a person at a terminal or a file: no priorities in angle brackets. */
+/*
+ * For a person at a terminal or a file: no priorities in angle brackets. Lines of daily work are gathered for a moment,
+ * since a write for each costs as much as a signature's tenth; anything louder goes out at once, with what waits.
+ */
+static struct {
+        pthread_mutex_t lock;
+        char text[PLAIN_BUFFER];
+        size_t used;
+} plain = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void plain_flush_locked(void) {
+        (void) fd_write_all(STDERR_FILENO, BYTES(plain.text, plain.used));
+        plain.used = 0;
+}
+
+void journal_flush(void) {
+        (void) pthread_mutex_lock(&plain.lock);
+        plain_flush_locked();
+        (void) pthread_mutex_unlock(&plain.lock);
+}
+
 static void plain_sink(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
-        char line[2048];
+        char line[PLAIN_LINE_MAX];
         int used = snprintf(line, sizeof(line), "cad: %s%s", level_word(level), text);
 
         for (size_t i = 0; i < count && used > 0 && (size_t) used < sizeof(line); i++)
@@ -48,8 +71,15 @@ static void plain_sink(enum log_level level, const char *text, const struct log_
                 return;
         if ((size_t) used > sizeof(line) - 2)
                 used = (int) sizeof(line) - 2;
-        line[used] = '\n';
-        (void) fd_write_all(STDERR_FILENO, BYTES(line, (size_t) used + 1));
+        line[used++] = '\n';
+        (void) pthread_mutex_lock(&plain.lock);
+        if (plain.used + (size_t) used > sizeof(plain.text))
+                plain_flush_locked();
+        memcpy(plain.text + plain.used, line, (size_t) used);
+        plain.used += (size_t) used;
+        if (level < LOG_LEVEL_INFO)
+                plain_flush_locked();
+        (void) pthread_mutex_unlock(&plain.lock);
 }
 
 /* systemd sets JOURNAL_STREAM to device and inode of the standard error that it gave us (sd-journal's own test). */

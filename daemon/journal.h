@@ -7,3 +7,6 @@
 
 /** journal_begin() - choose the sink; once, before the threads */
 void journal_begin(bool debug);
+
+/** journal_flush() - let out what waits; once a second by the main thread, and at the end */
+void journal_flush(void);

@@ -184,6 +184,7 @@ static void watch(struct daemon *d) {
                 if (!on_signal(d))
                         return;
                 supervisor_pulse(d->supervisor);
+                journal_flush();
         }
 }
 
@@ -226,9 +227,11 @@ static int command_run(int argc, char **argv) {
                 watch(&d);
         if (stop(&d, &stopped) < 0) {
                 log_error(LOG_LEVEL_ERROR, &stopped, "not all work could be ended");
+                journal_flush();
                 _exit(EXIT_FAILURE);
         }
         config_done(&d.config);
+        journal_flush();
         return rc < 0 ? fail(&err) : EXIT_SUCCESS;
 }
 

@@ -113,9 +113,12 @@ static int choose_names(struct issuance *i, const struct issue_request *rq, stru
                 if (san_list_add_text(&i->own_names, rq->names[n], err) < 0)
                         return error_name_field(err, "names[%zu]", n);
         i->wish.names = i->names;
-        if (profile_check_names(i->wish.profile, i->names, field, err) < 0)
-                return -1;
-        return constraints_check_list(i->issuer->constraints, i->names, field, err);
+        if (profile_check_names(i->wish.profile, i->names, field, err) == 0 &&
+            constraints_check_list(i->issuer->constraints, i->names, field, err) == 0)
+                return 0;
+        if (!rq->name_count && i->csr->names_from_cn)
+                (void) snprintf(err->field, sizeof(err->field), "csr.subject.CN");
+        return -1;
 }
 
 /* The names as text, for the row and the answer. */

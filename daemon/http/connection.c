@@ -47,7 +47,7 @@ struct connections {
         _Atomic uint64_t dropped, refused;
         atomic_bool stopping;
         atomic_uint lingering_len; /* incoming and with the sweeper */
-        int wake; /* eventfd */
+        int wake;                  /* eventfd */
         pthread_t sweeper;
         struct lingering lingering[LINGER_MAX]; /* the sweeper's alone */
         size_t lingering_now;
@@ -68,7 +68,8 @@ static void sweep(struct connections *connections) {
                 if (atomic_compare_exchange_strong(&c->deadline_ms, &deadline, 0)) {
                         (void) shutdown(c->fd, SHUT_RDWR);
                         atomic_fetch_add_explicit(&connections->dropped, 1, memory_order_relaxed);
-                        log_debug("dropped a connection of %s that was past its deadline", c->peer.text);
+                        log_debug("dropped a connection of %s that was past its deadline",
+                                  c->peer.text);
                 }
         }
         (void) pthread_mutex_unlock(&connections->lock);
@@ -77,8 +78,9 @@ static void sweep(struct connections *connections) {
 static void lingering_admit(struct connections *connections) {
         (void) pthread_mutex_lock(&connections->lock);
         for (size_t i = 0; i < connections->incoming_len; i++)
-                connections->lingering[connections->lingering_now++] =
-                        (struct lingering){ connections->incoming[i], LINGER_BYTES, moment_monotonic_ms() + LINGER_MS };
+                connections->lingering[connections->lingering_now++] = (struct lingering){
+                        connections->incoming[i], LINGER_BYTES, moment_monotonic_ms() + LINGER_MS
+                };
         connections->incoming_len = 0;
         (void) pthread_mutex_unlock(&connections->lock);
 }
@@ -119,13 +121,16 @@ static void *sweeper_main(void *context) {
         int64_t next_ms = moment_monotonic_ms() + SWEEP_MS;
 
         while (!atomic_load(&connections->stopping)) {
-                struct pollfd polled[1 + LINGER_MAX] = { { .fd = connections->wake, .events = POLLIN } };
+                struct pollfd polled[1 + LINGER_MAX] = { { .fd = connections->wake,
+                                                           .events = POLLIN } };
                 int64_t wait_ms = next_ms - moment_monotonic_ms();
                 uint64_t count;
 
                 for (size_t i = 0; i < connections->lingering_now; i++)
-                        polled[1 + i] = (struct pollfd){ .fd = connections->lingering[i].fd, .events = POLLIN };
-                (void) poll(polled, 1 + connections->lingering_now, wait_ms > 0 ? (int) wait_ms : 0);
+                        polled[1 + i] = (struct pollfd){ .fd = connections->lingering[i].fd,
+                                                         .events = POLLIN };
+                (void) poll(polled, 1 + connections->lingering_now,
+                            wait_ms > 0 ? (int) wait_ms : 0);
                 (void) !read(connections->wake, &count, sizeof(count));
                 lingering_admit(connections);
                 lingering_all(connections, /* end= */ false);
@@ -145,7 +150,8 @@ static void sweeper_wake(struct connections *connections) {
         (void) !write(connections->wake, &one, sizeof(one));
 }
 
-int connections_new(const struct connection_limits *limits, struct connections **ret, struct error *err) {
+int connections_new(const struct connection_limits *limits, struct connections **ret,
+                    struct error *err) {
         struct connections *connections = calloc(1, sizeof(*connections));
         int rc;
 
@@ -156,8 +162,9 @@ int connections_new(const struct connection_limits *limits, struct connections *
                 connections->limits.lingering_max = LINGER_MAX;
         (void) pthread_mutex_init(&connections->lock, /* attr= */ NULL);
         connections->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        rc = connections->wake < 0 ? errno :
-                                     pthread_create(&connections->sweeper, /* attr= */ NULL, sweeper_main, connections);
+        rc = connections->wake < 0 ? errno
+                                   : pthread_create(&connections->sweeper, /* attr= */ NULL,
+                                                    sweeper_main, connections);
         if (rc) {
                 (void) fd_close(connections->wake);
                 free(connections);
@@ -186,7 +193,8 @@ static void peer_groups(struct connection *c) {
 
         c->peer.groups = c->groups_inline;
         if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, c->groups_inline, &size) < 0) {
-                if (errno != ERANGE || size > GROUPS_MAX * sizeof(gid_t) || !(c->groups_heap = malloc(size)) ||
+                if (errno != ERANGE || size > GROUPS_MAX * sizeof(gid_t) ||
+                    !(c->groups_heap = malloc(size)) ||
                     getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, c->groups_heap, &size) < 0)
                         return; /* no groups: fewer rights, never more */
                 c->peer.groups = c->groups_heap;
@@ -207,21 +215,23 @@ static void peer_of_unix(struct connection *c) {
         c->peer.gid = who.gid;
         c->peer.pid = who.pid;
         peer_groups(c);
-        (void) snprintf(c->peer.text, sizeof(c->peer.text), "uid:%u pid:%d", (unsigned) who.uid, (int) who.pid);
+        (void) snprintf(c->peer.text, sizeof(c->peer.text), "uid:%u pid:%d", (unsigned) who.uid,
+                        (int) who.pid);
 }
 
 static void peer_of_address(struct connection *c, const struct sockaddr *address) {
-        socklen_t size = address && address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
-                                                                     sizeof(struct sockaddr_in);
+        socklen_t size = address && address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                                   : sizeof(struct sockaddr_in);
         char host[48], port[8];
 
         if (!address || (address->sa_family != AF_INET && address->sa_family != AF_INET6) ||
-            getnameinfo(address, size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+            getnameinfo(address, size, host, sizeof(host), port, sizeof(port),
+                        NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
                 (void) snprintf(c->peer.text, sizeof(c->peer.text), "unknown");
                 return;
         }
-        (void) snprintf(c->peer.text, sizeof(c->peer.text), address->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host,
-                        port);
+        (void) snprintf(c->peer.text, sizeof(c->peer.text),
+                        address->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 /* Connections of the same user; the list is short (descriptors bound it), and this is once a connection. */
@@ -237,9 +247,9 @@ static unsigned user_count(const struct connections *connections, uid_t uid) {
 static bool over_limit(const struct connections *connections, const struct connection *c) {
         bool owner = c->peer.uid == 0 || c->peer.uid == geteuid();
 
-        return c->peer.has_credentials && user_count(connections, c->peer.uid) >=
-                                                  (owner ? connections->limits.per_owner_max :
-                                                           connections->limits.per_user_max);
+        return c->peer.has_credentials &&
+                user_count(connections, c->peer.uid) >=
+                (owner ? connections->limits.per_owner_max : connections->limits.per_user_max);
 }
 
 static void list_add(struct connections *connections, struct connection *c) {
@@ -256,20 +266,23 @@ static void turn_away(struct connections *connections, struct connection *c) {
         struct error err = { 0 };
 
         (void) error_set(&err, ERR_TOO_MANY_REQUESTS,
-                         "user %u has too many connections open here; close some or wait", (unsigned) c->peer.uid);
+                         "user %u has too many connections open here; close some or wait",
+                         (unsigned) c->peer.uid);
         problem_append(&body, &err, /* request_id= */ NULL);
         buffer_format(&answer,
                       "HTTP/1.1 %u Too Many Requests\r\nContent-Type: " PROBLEM_CONTENT_TYPE
                       "\r\nRetry-After: %u\r\nCache-Control: no-store\r\nConnection: close\r\n"
                       "Content-Length: %zu\r\n\r\n%s",
-                      problem_status(err.code), problem_retry_after_s(err.code), body.size, buffer_string(&body));
+                      problem_status(err.code), problem_retry_after_s(err.code), body.size,
+                      buffer_string(&body));
         (void) !send(c->fd, answer.data, answer.size, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void) shutdown(c->fd, SHUT_RDWR);
         atomic_fetch_add_explicit(&connections->refused, 1, memory_order_relaxed);
 }
 
 struct connection *connection_open(struct connections *connections, struct http_server *server,
-                                   const struct listener *listener, int fd, const struct sockaddr *address) {
+                                   const struct listener *listener, int fd,
+                                   const struct sockaddr *address) {
         struct connection *c = calloc(1, sizeof(*c));
         bool refused;
 
@@ -332,7 +345,8 @@ void connection_close(struct connections *connections, struct connection *c) {
 }
 
 void connection_reads(struct connections *connections, struct connection *c) {
-        atomic_store_explicit(&c->deadline_ms, moment_monotonic_ms() + connections->limits.request_timeout_ms,
+        atomic_store_explicit(&c->deadline_ms,
+                              moment_monotonic_ms() + connections->limits.request_timeout_ms,
                               memory_order_relaxed);
 }
 

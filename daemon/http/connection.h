@@ -17,13 +17,13 @@ struct connection {
         struct connection *prev, *next;
         struct http_server *server;
         const struct listener *listener;
-        int fd;                       /* MHD's; good while the connection is in the list */
-        _Atomic int64_t deadline_ms;  /* monotonic; 0: none, the request is being worked on */
-        bool linger;                  /* was answered before its body was read */
+        int fd;                      /* MHD's; good while the connection is in the list */
+        _Atomic int64_t deadline_ms; /* monotonic; 0: none, the request is being worked on */
+        bool linger;                 /* was answered before its body was read */
         struct peer peer;
         gid_t groups_inline[CONNECTION_GROUPS_INLINE];
         gid_t *groups_heap;
-        struct exchange exchange;     /* HTTP/1.1 has one request at a time on a connection */
+        struct exchange exchange; /* HTTP/1.1 has one request at a time on a connection */
 };
 
 struct connections;
@@ -32,11 +32,13 @@ struct connections;
 struct connection_limits {
         int64_t request_timeout_ms, answer_timeout_ms;
         unsigned per_user_max, per_owner_max;
-        unsigned lingering_max; /* descriptors that may be kept to drain what a refused client still sends */
+        /* descriptors that may be kept to drain what a refused client still sends */
+        unsigned lingering_max;
 };
 
 /** connections_new() - the list and the sweeper's thread */
-int connections_new(const struct connection_limits *limits, struct connections **ret, struct error *err);
+int connections_new(const struct connection_limits *limits, struct connections **ret,
+                    struct error *err);
 
 /** connections_free() - end the sweeper; the list must be empty. Copes with NULL. Return: NULL */
 struct connections *connections_free(struct connections *connections);
@@ -50,7 +52,8 @@ CAD_CLEANUP(struct connections, connections_free)
  * Return: the connection, or NULL without memory (then it is shut down).
  */
 struct connection *connection_open(struct connections *connections, struct http_server *server,
-                                   const struct listener *listener, int fd, const struct sockaddr *address);
+                                   const struct listener *listener, int fd,
+                                   const struct sockaddr *address);
 
 /** connection_close() - take it out of the list and free it; right before MHD closes the socket */
 void connection_close(struct connections *connections, struct connection *connection);
@@ -64,7 +67,8 @@ void connection_reads(struct connections *connections, struct connection *connec
 void connection_works(struct connection *connection);
 
 /** connection_answers() - @size bytes have to be taken from now on */
-void connection_answers(struct connections *connections, struct connection *connection, size_t size);
+void connection_answers(struct connections *connections, struct connection *connection,
+                        size_t size);
 
 /** connections_counts() - for http_server_counts() */
 void connections_counts(struct connections *connections, struct http_counts *counts);

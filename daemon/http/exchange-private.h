@@ -13,8 +13,10 @@
 
 struct connection;
 
-#define EXCHANGE_KEPT_MAX (16u * 1024) /* bytes of a buffer that a connection keeps for its next request */
-#define EXCHANGE_DRAIN_MAX (256u * 1024) /* bytes beyond the cap that a chunked body may go on with */
+#define EXCHANGE_KEPT_MAX \
+        (16u * 1024) /* bytes of a buffer that a connection keeps for its next request */
+#define EXCHANGE_DRAIN_MAX \
+        (256u * 1024) /* bytes beyond the cap that a chunked body may go on with */
 
 enum exchange_state {
         EXCHANGE_IDLE,     /* no request */

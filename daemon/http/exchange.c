@@ -51,7 +51,8 @@ const char *exchange_query(const struct exchange *x, const char *key) {
         return query_get(&x->query, key);
 }
 
-bool exchange_query_at(const struct exchange *x, size_t i, const char **ret_key, const char **ret_value) {
+bool exchange_query_at(const struct exchange *x, size_t i, const char **ret_key,
+                       const char **ret_value) {
         return query_at(&x->query, i, ret_key, ret_value);
 }
 
@@ -72,9 +73,10 @@ int exchange_query_known(const struct exchange *x, const char *const *keys, stru
                         continue;
                 for (const char *const *k = keys; *k; k++)
                         buffer_format(&known, "%s%s", k == keys ? "" : ", ", *k);
-                return error_set_field(err, ERR_QUERY_INVALID, key,
-                                       "the query parameter '%.40s' is not known here; known are: %s", key,
-                                       *keys ? buffer_string(&known) : "none");
+                return error_set_field(
+                        err, ERR_QUERY_INVALID, key,
+                        "the query parameter '%.40s' is not known here; known are: %s", key,
+                        *keys ? buffer_string(&known) : "none");
         }
         return 0;
 }
@@ -109,12 +111,14 @@ static void answer_check(struct exchange *x) {
         answer_begin(x, 503, /* content_type= */ NULL);
 }
 
-void exchange_reply(struct exchange *x, unsigned status, const char *content_type, struct bytes body) {
+void exchange_reply(struct exchange *x, unsigned status, const char *content_type,
+                    struct bytes body) {
         answer_begin(x, status, content_type);
         buffer_append(&x->reply, body);
 }
 
-void exchange_reply_take(struct exchange *x, unsigned status, const char *content_type, struct buffer *body) {
+void exchange_reply_take(struct exchange *x, unsigned status, const char *content_type,
+                         struct buffer *body) {
         struct buffer taken = *body;
 
         *body = (struct buffer){ 0 };
@@ -144,7 +148,8 @@ static void fault_log(const struct exchange *x, const struct error *err) {
                 return;
         if (problem_status(err->code) == 503 && !http_server_log_allowed(x->connection->server))
                 return;
-        log_fields(LOG_LEVEL_ERROR, fields, ARRAY_SIZE(fields), "%s %s: %s", x->method, x->path, err->text);
+        log_fields(LOG_LEVEL_ERROR, fields, ARRAY_SIZE(fields), "%s %s: %s", x->method, x->path,
+                   err->text);
 }
 
 void exchange_problem(struct exchange *x, const struct error *err) {
@@ -170,7 +175,8 @@ void exchange_reply_header(struct exchange *x, const char *name, const char *val
         for (const char *p = value; *p; p++) {
                 if ((unsigned char) *p >= 0x20 && *p != 0x7f)
                         continue;
-                (void) error_set(&err, ERR_INTERNAL, "the answer's header %s would have a control character", name);
+                (void) error_set(&err, ERR_INTERNAL,
+                                 "the answer's header %s would have a control character", name);
                 exchange_problem(x, &err);
                 return;
         }
@@ -206,7 +212,7 @@ static bool add_fields(struct MHD_Response *response, const struct exchange *x) 
         if (x->close)
                 ok = ok && add_field(response, "Connection", "close");
         return ok && add_field(response, "X-Content-Type-Options", "nosniff") &&
-               add_field(response, "X-Request-Id", x->request_id);
+                add_field(response, "X-Request-Id", x->request_id);
 }
 
 void exchange_seal(struct exchange *x) {
@@ -214,7 +220,8 @@ void exchange_seal(struct exchange *x) {
 
         answer_check(x);
         /* The bytes stay in the exchange until MHD says that the request is completed: nothing is copied. */
-        response = MHD_create_response_from_buffer(x->reply.size, x->reply.size ? x->reply.data : (void *) "",
+        response = MHD_create_response_from_buffer(x->reply.size,
+                                                   x->reply.size ? x->reply.data : (void *) "",
                                                    MHD_RESPMEM_PERSISTENT);
         if (response && !add_fields(response, x)) {
                 MHD_destroy_response(response);
@@ -228,6 +235,7 @@ bool exchange_run(struct exchange *x) {
         struct dispatch dispatch = { 0 };
         struct error err = { 0 };
 
+        /* cppcheck-suppress autoVariables ; until the handler returns or defers it */
         x->dispatch = &dispatch;
         x->match.route->handler(x);
         if (dispatch.deferred)
@@ -257,7 +265,8 @@ void exchange_send(struct exchange *x) {
         struct error err = { 0 };
 
         if (!x->status) {
-                (void) error_set(&err, ERR_INTERNAL, "a deferred request was sent without an answer");
+                (void) error_set(&err, ERR_INTERNAL,
+                                 "a deferred request was sent without an answer");
                 exchange_problem(x, &err);
         }
         exchange_seal(x);
@@ -275,7 +284,8 @@ static void keep_small(struct buffer *buffer) {
 void exchange_clear(struct exchange *x) {
         exchange_set_principal(x, NULL, NULL);
         if (x->body.data)
-                explicit_bzero(x->body.data, x->body.size); /* it may hold a token or a challengePassword */
+                explicit_bzero(x->body.data,
+                               x->body.size); /* it may hold a token or a challengePassword */
         keep_small(&x->body);
         keep_small(&x->reply);
         keep_small(&x->fields);

@@ -74,7 +74,8 @@ const char *exchange_param(const struct exchange *x, const char *name);
 const char *exchange_query(const struct exchange *x, const char *key);
 
 /** exchange_query_at() - the @i-th query parameter in the order sent. Return: whether there is one */
-bool exchange_query_at(const struct exchange *x, size_t i, const char **ret_key, const char **ret_value);
+bool exchange_query_at(const struct exchange *x, size_t i, const char **ret_key,
+                       const char **ret_value);
 
 /** exchange_query_known() - refuse parameters that are not in @keys (which ends with NULL): ERR_QUERY_INVALID */
 int exchange_query_known(const struct exchange *x, const char *const *keys, struct error *err);
@@ -88,10 +89,12 @@ void *exchange_principal(const struct exchange *x);
 /* The answer. A later reply or problem replaces an earlier one until it is sent. */
 
 /** exchange_reply() - @body is copied; @content_type is a static string, NULL with an empty body */
-void exchange_reply(struct exchange *x, unsigned status, const char *content_type, struct bytes body);
+void exchange_reply(struct exchange *x, unsigned status, const char *content_type,
+                    struct bytes body);
 
 /** exchange_reply_take() - the same, moving @body's memory; @body is empty afterwards. A failed buffer becomes a problem */
-void exchange_reply_take(struct exchange *x, unsigned status, const char *content_type, struct buffer *body);
+void exchange_reply_take(struct exchange *x, unsigned status, const char *content_type,
+                         struct buffer *body);
 
 /** exchange_json() - the same with a document, whose reference is taken; NULL (no memory) becomes a problem */
 void exchange_json(struct exchange *x, unsigned status, json_t *document);

@@ -72,18 +72,20 @@ void gate_add(struct gate_request *request, struct gate_header header) {
 
 static int syntax_check(const struct gate_header *header, struct error *err) {
         if (!is_token(header->name, header->name_len))
-                return error_set(err, ERR_REQUEST_MALFORMED,
-                                 "the header name '%.40s' is not a token (RFC 9110 §5.1): no spaces, no line folding",
-                                 header->name);
+                return error_set(
+                        err, ERR_REQUEST_MALFORMED,
+                        "the header name '%.40s' is not a token (RFC 9110 §5.1): no spaces, no line folding",
+                        header->name);
         if (!is_field_value(header->value, header->value_len))
-                return error_set(err, ERR_REQUEST_MALFORMED, "the header %.40s has a control character in it",
-                                 header->name);
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the header %.40s has a control character in it", header->name);
         return 0;
 }
 
 static int collect(const struct gate_request *request, const char **values, struct error *err) {
         if (request->headers_len > GATE_HEADERS_MAX)
-                return error_set(err, ERR_REQUEST_MALFORMED, "the request has %zu header fields, %d are the most",
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the request has %zu header fields, %d are the most",
                                  request->headers_len, GATE_HEADERS_MAX);
         for (size_t i = 0; i < request->headers_len; i++) {
                 const struct gate_header *header = &request->headers[i];
@@ -94,7 +96,8 @@ static int collect(const struct gate_request *request, const char **values, stru
                 if (field == FIELD_COUNT)
                         continue;
                 if (values[field])
-                        return error_set(err, ERR_REQUEST_MALFORMED, "the header %s is given more than once",
+                        return error_set(err, ERR_REQUEST_MALFORMED,
+                                         "the header %s is given more than once",
                                          single_fields[field]);
                 values[field] = header->value;
         }
@@ -102,17 +105,22 @@ static int collect(const struct gate_request *request, const char **values, stru
 }
 
 /* RFC 9112 §6: where the body ends must not be a matter of opinion. */
-static int framing_check(struct gate_request *request, const char *length, const char *encoding, struct error *err) {
+static int framing_check(struct gate_request *request, const char *length, const char *encoding,
+                         struct error *err) {
         if (encoding && length)
-                return error_set(err, ERR_REQUEST_MALFORMED,
-                                 "the request has both Content-Length and Transfer-Encoding; send one");
+                return error_set(
+                        err, ERR_REQUEST_MALFORMED,
+                        "the request has both Content-Length and Transfer-Encoding; send one");
         if (encoding && strcasecmp(encoding, "chunked") != 0)
-                return error_set(err, ERR_REQUEST_MALFORMED, "the Transfer-Encoding '%.40s' is not taken; only chunked is",
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the Transfer-Encoding '%.40s' is not taken; only chunked is",
                                  encoding);
         if (encoding && strcmp(request->version, "HTTP/1.1") != 0)
-                return error_set(err, ERR_REQUEST_MALFORMED, "Transfer-Encoding is not for %.16s", request->version);
+                return error_set(err, ERR_REQUEST_MALFORMED, "Transfer-Encoding is not for %.16s",
+                                 request->version);
         if (length && text_to_u64(length, INT64_MAX, &request->content_length) < 0)
-                return error_set(err, ERR_REQUEST_MALFORMED, "the Content-Length '%.40s' is not a number", length);
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the Content-Length '%.40s' is not a number", length);
         request->chunked = encoding != NULL;
         request->has_body = encoding || request->content_length > 0;
         return 0;
@@ -120,10 +128,11 @@ static int framing_check(struct gate_request *request, const char *length, const
 
 static int host_check(struct gate_request *request, const char *host, struct error *err) {
         if (!host && strcmp(request->version, "HTTP/1.0") != 0)
-                return error_set(err, ERR_REQUEST_MALFORMED, "the request has no Host header (RFC 9112 §3.2)");
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the request has no Host header (RFC 9112 §3.2)");
         if (host && !gate_host_valid(host))
-                return error_set(err, ERR_REQUEST_MALFORMED, "the Host '%.100s' is not a host with an optional port",
-                                 host);
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the Host '%.100s' is not a host with an optional port", host);
         request->host = host;
         return 0;
 }
@@ -146,20 +155,23 @@ static int layout_check(const struct gate_request *request, struct error *err) {
         /* "/a? HTTP/1.1" leaves two NULs where the '?' and the space were */
         if (!request->has_query && request->version != path_end + 1 &&
             (request->version != path_end + 2 || path_end[1] != '\0'))
-                return error_set(err, ERR_REQUEST_MALFORMED,
-                                 "the request line has a NUL or more than one space in it (RFC 9112 §3)");
+                return error_set(
+                        err, ERR_REQUEST_MALFORMED,
+                        "the request line has a NUL or more than one space in it (RFC 9112 §3)");
         for (size_t i = 0; i < request->headers_len; i++) {
                 const struct gate_header *header = &request->headers[i];
 
                 if (header->name != expected || !value_follows(header))
-                        return error_set(err, ERR_REQUEST_MALFORMED,
-                                         "the header section has a folded line, a NUL, or a line that does not end with "
-                                         "CR LF, at or before '%.40s' (RFC 9112 §2.2, §5.2)",
-                                         header->name);
+                        return error_set(
+                                err, ERR_REQUEST_MALFORMED,
+                                "the header section has a folded line, a NUL, or a line that does not end with "
+                                "CR LF, at or before '%.40s' (RFC 9112 §2.2, §5.2)",
+                                header->name);
                 expected = header->value + header->value_len + 2;
         }
         if (request->headers_len && expected[-1] != '\0')
-                return error_set(err, ERR_REQUEST_MALFORMED, "the last header field has a NUL in it (RFC 9110 §5.5)");
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the last header field has a NUL in it (RFC 9110 §5.5)");
         return 0;
 }
 
@@ -167,14 +179,16 @@ int gate_check(struct gate_request *request, struct error *err) {
         const char *values[FIELD_COUNT] = { 0 };
         const char *expect;
 
-        if (collect(request, values, err) < 0 || (request->in_place && layout_check(request, err) < 0) ||
-            framing_check(request, values[FIELD_CONTENT_LENGTH], values[FIELD_TRANSFER_ENCODING], err) < 0 ||
+        if (collect(request, values, err) < 0 ||
+            (request->in_place && layout_check(request, err) < 0) ||
+            framing_check(request, values[FIELD_CONTENT_LENGTH], values[FIELD_TRANSFER_ENCODING],
+                          err) < 0 ||
             host_check(request, values[FIELD_HOST], err) < 0)
                 return -1;
         expect = values[FIELD_EXPECT];
         if (expect && strcasecmp(expect, "100-continue") != 0)
-                return error_set(err, ERR_REQUEST_MALFORMED, "the Expect '%.40s' is not known; only 100-continue is",
-                                 expect);
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the Expect '%.40s' is not known; only 100-continue is", expect);
         request->expects_continue = expect != NULL;
         request->origin = values[FIELD_ORIGIN];
         return 0;
@@ -198,7 +212,8 @@ static bool charset_foreign(const char *content_type, char *out, size_t size) {
         p += strspn(p, " \t=\"'");
         n = strcspn(p, " \t;\"'");
         (void) snprintf(out, size, "%.*s", (int) n, p);
-        return strcasecmp(out, "utf-8") != 0 && strcasecmp(out, "utf8") != 0 && strcasecmp(out, "us-ascii") != 0;
+        return strcasecmp(out, "utf-8") != 0 && strcasecmp(out, "utf8") != 0 &&
+                strcasecmp(out, "us-ascii") != 0;
 }
 
 int gate_content(const struct gate_request *request, struct error *err) {
@@ -206,8 +221,10 @@ int gate_content(const struct gate_request *request, struct error *err) {
         char charset[40];
 
         if (encoding && strcasecmp(encoding, "identity") != 0)
-                return error_set_field(err, ERR_MEDIA_TYPE, "Content-Encoding",
-                                       "the Content-Encoding '%.40s' is not taken; send the body as it is", encoding);
+                return error_set_field(
+                        err, ERR_MEDIA_TYPE, "Content-Encoding",
+                        "the Content-Encoding '%.40s' is not taken; send the body as it is",
+                        encoding);
         if (charset_foreign(header_value(request, FIELD_CONTENT_TYPE), charset, sizeof(charset)))
                 return error_set_field(err, ERR_MEDIA_TYPE, "Content-Type",
                                        "the charset '%s' is not taken; send UTF-8", charset);

@@ -12,8 +12,8 @@
 #include "lib/base/bytes.h"
 #include "lib/base/error.h"
 
-#define JSON_DEPTH_MAX 16                /* objects and arrays inside each other */
-#define JSON_BODY_MAX (256u * 1024)      /* bytes; no request of ours needs more */
+#define JSON_DEPTH_MAX 16           /* objects and arrays inside each other */
+#define JSON_BODY_MAX (256u * 1024) /* bytes; no request of ours needs more */
 
 static inline json_t *json_drop(json_t *json) {
         json_decref(json);
@@ -30,7 +30,8 @@ CAD_CLEANUP(json_t, json_drop)
  *
  * Depth and size are checked before the parser sees the bytes.
  */
-int json_read(struct bytes body, size_t depth_max, size_t size_max, json_t **ret, struct error *err);
+int json_read(struct bytes body, size_t depth_max, size_t size_max, json_t **ret,
+              struct error *err);
 
 enum json_member_kind {
         JSON_MEMBER_TEXT,    /* const char *, lent by the document */
@@ -44,9 +45,9 @@ enum json_member_kind {
 struct json_member {
         const char *name;
         enum json_member_kind kind;
-        size_t offset;  /* in the target; the type is that of the kind */
-        bool required;  /* an empty text or array counts as missing */
-        size_t max;     /* bytes of a text, elements of an array (each JSON_TEXT_MAX bytes at most), value of an integer */
+        size_t offset; /* in the target; the type is that of the kind */
+        bool required; /* an empty text or array counts as missing */
+        size_t max; /* bytes of a text, elements of an array (each JSON_TEXT_MAX bytes at most), value of an integer */
 };
 
 #define JSON_TEXT_MAX 1024 /* bytes of a string in an array */
@@ -62,8 +63,8 @@ struct json_member {
  * @ret_given:   bit i is set where row i was given; may be NULL; at most 32 rows
  * @err:         ERR_BODY_MALFORMED with the member as field: unknown, of another type, over its maximum, missing
  */
-int json_members_read(const json_t *document, const struct json_member *members, size_t members_len, void *target,
-                      unsigned *ret_given, struct error *err);
+int json_members_read(const json_t *document, const struct json_member *members, size_t members_len,
+                      void *target, unsigned *ret_given, struct error *err);
 
 /** json_append_text() - append @text as a JSON string with its quotes; @text is UTF-8, NULL becomes null */
 void json_append_text(struct buffer *out, const char *text);

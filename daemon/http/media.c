@@ -16,7 +16,7 @@
 
 static bool token_char(char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               (c && strchr("!#$%&'*+-.^_`|~", c));
+                (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static size_t token_size(const char *p) {
@@ -33,7 +33,8 @@ static const char *skip_space(const char *p) {
 
 /* type "/" subtype, lower case into @out. Return: behind it, or NULL */
 static const char *take_type(const char *p, char *out) {
-        size_t type = token_size(p), subtype = p[type] == '/' ? token_size(p + type + 1) : 0, size = type + subtype + 1;
+        size_t type = token_size(p), subtype = p[type] == '/' ? token_size(p + type + 1) : 0,
+               size = type + subtype + 1;
 
         if (type == 0 || subtype == 0 || size >= MEDIA_TYPE_MAX)
                 return NULL;
@@ -52,7 +53,8 @@ int media_type_parse(const char *content_type, char *out, struct error *err) {
         end = take_type(skip_space(content_type), type);
         end = end ? skip_space(end) : NULL;
         if (!end || (*end && *end != ';'))
-                return error_set(err, ERR_MEDIA_TYPE, "the Content-Type '%s' is not a media type", content_type);
+                return error_set(err, ERR_MEDIA_TYPE, "the Content-Type '%s' is not a media type",
+                                 content_type);
         memcpy(out, type, sizeof(type));
         return 0;
 }
@@ -120,7 +122,8 @@ struct range {
         int weight;
 };
 
-static int accept_parse(const char *accept, struct range *ranges, size_t *ret_len, struct error *err) {
+static int accept_parse(const char *accept, struct range *ranges, size_t *ret_len,
+                        struct error *err) {
         const char *p = accept;
 
         *ret_len = 0;
@@ -129,13 +132,15 @@ static int accept_parse(const char *accept, struct range *ranges, size_t *ret_le
                 if (!*p)
                         return 0;
                 if (*ret_len == ACCEPT_RANGES_MAX)
-                        return error_set(err, ERR_REQUEST_MALFORMED, "the Accept field names more than %d types",
+                        return error_set(err, ERR_REQUEST_MALFORMED,
+                                         "the Accept field names more than %d types",
                                          ACCEPT_RANGES_MAX);
                 ranges[*ret_len].weight = WEIGHT_MAX;
                 p = take_type(p, ranges[*ret_len].type);
                 p = p ? take_parameters(p, &ranges[*ret_len].weight) : NULL;
                 if (!p || (*p && *p != ','))
-                        return error_set(err, ERR_REQUEST_MALFORMED, "the Accept field '%s' cannot be read", accept);
+                        return error_set(err, ERR_REQUEST_MALFORMED,
+                                         "the Accept field '%s' cannot be read", accept);
                 (*ret_len)++;
         }
 }
@@ -159,10 +164,12 @@ static int nothing_fits(const char *const *offers, size_t offers_len, struct err
 
         for (size_t i = 0; i < offers_len; i++)
                 buffer_format(&names, "%s%s", i ? ", " : "", offers[i]);
-        return error_set(err, ERR_NOT_ACCEPTABLE, "Accept takes none of what there is: %s", buffer_string(&names));
+        return error_set(err, ERR_NOT_ACCEPTABLE, "Accept takes none of what there is: %s",
+                         buffer_string(&names));
 }
 
-int media_choose(const char *accept, const char *const *offers, size_t offers_len, size_t *ret, struct error *err) {
+int media_choose(const char *accept, const char *const *offers, size_t offers_len, size_t *ret,
+                 struct error *err) {
         struct range ranges[ACCEPT_RANGES_MAX];
         size_t ranges_len, best = 0;
         int best_weight = 0;

@@ -24,4 +24,5 @@ int media_type_parse(const char *content_type, char *out, struct error *err);
  * @ret:     index of the offer with the highest weight; the first of equals
  * @err:     ERR_NOT_ACCEPTABLE naming the offers; ERR_REQUEST_MALFORMED for a field that cannot be read
  */
-int media_choose(const char *accept, const char *const *offers, size_t offers_len, size_t *ret, struct error *err);
+int media_choose(const char *accept, const char *const *offers, size_t offers_len, size_t *ret,
+                 struct error *err);

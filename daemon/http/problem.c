@@ -96,7 +96,8 @@ void problem_append(struct buffer *out, const struct error *err, const char *req
         member(out, "title", error_title(err->code));
         buffer_format(out, ",\"status\":%u", status);
         if (status == 500)
-                member(out, "detail", "It is not your request: the log has the cause under the request_id.");
+                member(out, "detail",
+                       "It is not your request: the log has the cause under the request_id.");
         else if (err->text[0])
                 member(out, "detail", err->text);
         if (err->field[0])

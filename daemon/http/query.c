@@ -42,8 +42,9 @@ static int decode(struct buffer *out, const char *in, const char *key, struct er
                         int high = hex_digit(p[1]), low = high < 0 ? -1 : hex_digit(p[2]);
 
                         if (low < 0)
-                                return error_set_field(err, ERR_QUERY_INVALID, key,
-                                                       "a '%%' in the query is not followed by two hex digits");
+                                return error_set_field(
+                                        err, ERR_QUERY_INVALID, key,
+                                        "a '%%' in the query is not followed by two hex digits");
                         c = (uint8_t) (high << 4 | low);
                         p += 2;
                 }
@@ -59,22 +60,26 @@ static int decode(struct buffer *out, const char *in, const char *key, struct er
         return 0;
 }
 
-int query_add(struct query *query, const char *key, const char *value, bool repeats, struct error *err) {
+int query_add(struct query *query, const char *key, const char *value, bool repeats,
+              struct error *err) {
         size_t key_at = query->text.size, value_at;
         char shown[QUERY_KEY_SHOWN];
 
         text_make_printable(key, shown, sizeof(shown));
         if (query->len == QUERY_MAX)
-                return error_set(err, ERR_QUERY_INVALID, "the query has more than %d parameters", QUERY_MAX);
+                return error_set(err, ERR_QUERY_INVALID, "the query has more than %d parameters",
+                                 QUERY_MAX);
         if (!*key)
-                return error_set(err, ERR_QUERY_INVALID, "the query has a parameter without a name");
+                return error_set(err, ERR_QUERY_INVALID,
+                                 "the query has a parameter without a name");
         if (decode(&query->text, key, shown, err) < 0)
                 return -1;
         value_at = query->text.size;
         if (decode(&query->text, value ? value : "", shown, err) < 0)
                 return -1;
         if (!repeats && query_get(query, (const char *) query->text.data + key_at))
-                return error_set_field(err, ERR_QUERY_INVALID, shown, "the query parameter %s is given twice", shown);
+                return error_set_field(err, ERR_QUERY_INVALID, shown,
+                                       "the query parameter %s is given twice", shown);
         query->parameters[query->len].key = key_at;
         query->parameters[query->len].value = value_at;
         query->len++;

@@ -34,7 +34,8 @@ void query_done(struct query *query);
  * @err:     ERR_QUERY_INVALID: bad percent-encoding, NUL or another control character, no UTF-8, an empty key, a key
  *           for the second time, more than QUERY_MAX; ERR_NO_MEMORY
  */
-int query_add(struct query *query, const char *key, const char *value, bool repeats, struct error *err);
+int query_add(struct query *query, const char *key, const char *value, bool repeats,
+              struct error *err);
 
 /** query_get() - the first value of a key, or NULL; lives as long as nothing is added */
 const char *query_get(const struct query *query, const char *key);

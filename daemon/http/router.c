@@ -48,30 +48,36 @@ static bool listener_fits(const struct route *route, unsigned listener) {
 
 static int segment_check(const char *segment, size_t size, bool last, struct error *err) {
         if (size == 0 && !last)
-                return error_set(err, ERR_REQUEST_MALFORMED, "the path has an empty segment (\"//\")");
-        if ((size == 1 && segment[0] == '.') || (size == 2 && segment[0] == '.' && segment[1] == '.'))
                 return error_set(err, ERR_REQUEST_MALFORMED,
-                                 "the path has a segment \"%.*s\"; send it already resolved", (int) size, segment);
+                                 "the path has an empty segment (\"//\")");
+        if ((size == 1 && segment[0] == '.') ||
+            (size == 2 && segment[0] == '.' && segment[1] == '.'))
+                return error_set(err, ERR_REQUEST_MALFORMED,
+                                 "the path has a segment \"%.*s\"; send it already resolved",
+                                 (int) size, segment);
         return 0;
 }
 
 static int path_char_refused(unsigned char c, struct error *err) {
         if (c == '%')
-                return error_set(err, ERR_REQUEST_MALFORMED,
-                                 "the path is percent-encoded; no path here needs that, send it plainly");
-        return error_set(err, ERR_REQUEST_MALFORMED, "the path has a character (0x%02x) that no path may have", c);
+                return error_set(
+                        err, ERR_REQUEST_MALFORMED,
+                        "the path is percent-encoded; no path here needs that, send it plainly");
+        return error_set(err, ERR_REQUEST_MALFORMED,
+                         "the path has a character (0x%02x) that no path may have", c);
 }
 
 static int path_check(const char *path, size_t *ret_size, struct error *err) {
         const char *segment = path + 1, *p;
 
         if (path[0] != '/')
-                return error_set(err, ERR_REQUEST_MALFORMED,
-                                 "the request target is not a path that begins with '/'; send it in origin form");
+                return error_set(
+                        err, ERR_REQUEST_MALFORMED,
+                        "the request target is not a path that begins with '/'; send it in origin form");
         for (p = segment; *p; p++) {
                 if ((size_t) (p - path) >= ROUTE_PATH_MAX)
-                        return error_set(err, ERR_REQUEST_MALFORMED, "the path is longer than %d bytes",
-                                         ROUTE_PATH_MAX);
+                        return error_set(err, ERR_REQUEST_MALFORMED,
+                                         "the path is longer than %d bytes", ROUTE_PATH_MAX);
                 if (*p == '/') {
                         if (segment_check(segment, (size_t) (p - segment), false, err) < 0)
                                 return -1;
@@ -128,8 +134,8 @@ static bool pattern_fits(const char *pattern, const char *path, struct slices *s
         return *p == '\0';
 }
 
-static void match_fill(struct route_match *match, const struct route *route, const char *path, size_t size,
-                       const struct slices *slices) {
+static void match_fill(struct route_match *match, const struct route *route, const char *path,
+                       size_t size, const struct slices *slices) {
         match->route = route;
         match->params_len = slices->len;
         memcpy(match->path, path, size + 1);
@@ -148,16 +154,17 @@ static void allow_add(char *allow, const char *method) {
                 if ((p == allow || p[-1] == ' ') && (p[size] == ',' || p[size] == '\0'))
                         return;
         if (used + size + 3 <= ROUTE_ALLOW_MAX)
-                (void) snprintf(allow + used, ROUTE_ALLOW_MAX - used, "%s%s", used ? ", " : "", method);
+                (void) snprintf(allow + used, ROUTE_ALLOW_MAX - used, "%s%s", used ? ", " : "",
+                                method);
 }
 
 static int not_allowed(const char *method, const char *allow, struct error *err) {
-        return error_set(err, ERR_METHOD_NOT_ALLOWED, "the method %.32s is not for this path; allowed: %s", method,
-                         allow);
+        return error_set(err, ERR_METHOD_NOT_ALLOWED,
+                         "the method %.32s is not for this path; allowed: %s", method, allow);
 }
 
-int route_find(const struct route *routes, size_t routes_len, unsigned listener, const char *method, const char *path,
-               struct route_match *ret, char *ret_allow, struct error *err) {
+int route_find(const struct route *routes, size_t routes_len, unsigned listener, const char *method,
+               const char *path, struct route_match *ret, char *ret_allow, struct error *err) {
         bool refused = method_refused(method);
         struct slices slices;
         size_t size = 0;
@@ -168,7 +175,8 @@ int route_find(const struct route *routes, size_t routes_len, unsigned listener,
         for (size_t i = 0; i < routes_len; i++) {
                 const struct route *route = &routes[i];
 
-                if (!listener_fits(route, listener) || (!refused && !pattern_fits(route->pattern, path, &slices)))
+                if (!listener_fits(route, listener) ||
+                    (!refused && !pattern_fits(route->pattern, path, &slices)))
                         continue;
                 if (!refused && method_fits(route, method)) {
                         match_fill(ret, route, path, size, &slices);
@@ -188,7 +196,8 @@ const char *route_param(const struct route_match *match, const char *name) {
         size_t size = strlen(name);
 
         for (size_t i = 0; i < match->params_len; i++)
-                if (match->params[i].name_len == size && memcmp(match->params[i].name, name, size) == 0)
+                if (match->params[i].name_len == size &&
+                    memcmp(match->params[i].name, name, size) == 0)
                         return match->params[i].value;
         return NULL;
 }
@@ -197,16 +206,20 @@ static int pattern_check(const char *pattern, struct error *err) {
         size_t params = 0;
 
         if (pattern[0] != '/' || strlen(pattern) > ROUTE_PATH_MAX)
-                return error_set(err, ERR_CONFIG, "route %s: not a path of at most %d bytes", pattern, ROUTE_PATH_MAX);
+                return error_set(err, ERR_CONFIG, "route %s: not a path of at most %d bytes",
+                                 pattern, ROUTE_PATH_MAX);
         for (const char *p = pattern; *p; p++) {
                 const char *end;
 
                 if (*p == '/' || (char_classes[(unsigned char) *p] & CHAR_PATH))
                         continue;
                 end = *p == '{' && p[-1] == '/' ? strchr(p, '}') : NULL;
-                if (!end || end == p + 1 || (end[1] != '/' && end[1] != '\0') || ++params > ROUTE_PARAMS_MAX)
-                        return error_set(err, ERR_CONFIG, "route %s: a {parameter} must be a whole segment, %d at most",
-                                         pattern, ROUTE_PARAMS_MAX);
+                if (!end || end == p + 1 || (end[1] != '/' && end[1] != '\0') ||
+                    ++params > ROUTE_PARAMS_MAX)
+                        return error_set(
+                                err, ERR_CONFIG,
+                                "route %s: a {parameter} must be a whole segment, %d at most",
+                                pattern, ROUTE_PARAMS_MAX);
                 p = end;
         }
         return 0;
@@ -227,18 +240,22 @@ static bool pattern_covers(const char *a, const char *b) {
 int route_table_check(const struct route *routes, size_t routes_len, struct error *err) {
         for (size_t i = 0; i < routes_len; i++) {
                 if (!routes[i].method || !routes[i].pattern || !routes[i].handler)
-                        return error_set(err, ERR_CONFIG, "row %zu of the route table is not complete", i);
+                        return error_set(err, ERR_CONFIG,
+                                         "row %zu of the route table is not complete", i);
                 if (pattern_check(routes[i].pattern, err) < 0)
                         return -1;
                 if (method_refused(routes[i].method) || strcmp(routes[i].method, "HEAD") == 0)
-                        return error_set(err, ERR_CONFIG, "route %s: the method %s is never handed to a handler",
+                        return error_set(err, ERR_CONFIG,
+                                         "route %s: the method %s is never handed to a handler",
                                          routes[i].pattern, routes[i].method);
                 for (size_t j = 0; j < i; j++)
                         if (strcmp(routes[j].method, routes[i].method) == 0 &&
                             pattern_covers(routes[j].pattern, routes[i].pattern) &&
                             (!routes[j].listeners || routes[j].listeners == routes[i].listeners))
-                                return error_set(err, ERR_CONFIG, "route %s %s is hidden by %s before it",
-                                                 routes[i].method, routes[i].pattern, routes[j].pattern);
+                                return error_set(err, ERR_CONFIG,
+                                                 "route %s %s is hidden by %s before it",
+                                                 routes[i].method, routes[i].pattern,
+                                                 routes[j].pattern);
         }
         return 0;
 }

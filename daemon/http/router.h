@@ -12,24 +12,27 @@
 
 struct exchange;
 
-#define ROUTE_PATH_MAX 512   /* bytes of a path; the longest of ours is under 100 */
-#define ROUTE_PARAMS_MAX 4   /* {parameters} a pattern */
-#define ROUTE_ALLOW_MAX 64   /* bytes with NUL of an Allow header */
+#define ROUTE_PATH_MAX 512 /* bytes of a path; the longest of ours is under 100 */
+#define ROUTE_PARAMS_MAX 4 /* {parameters} a pattern */
+#define ROUTE_ALLOW_MAX 64 /* bytes with NUL of an Allow header */
 
 enum route_flags {
-        ROUTE_QUICK = 1 << 0,         /* runs in the event thread: no lock, no file, no signer, no database */
+        ROUTE_QUICK = 1
+                << 0, /* runs in the event thread: no lock, no file, no signer, no database */
         ROUTE_QUERY_REPEATS = 1 << 1, /* a query parameter may be given more than once */
 };
 
 /** struct route - one row: who answers what, where, for whom */
 struct route {
-        const char *method;  /* "GET" answers HEAD too */
-        const char *pattern; /* "/v1/certificates/{serial}/revoke"; {x} takes one segment of unreserved characters */
+        const char *method; /* "GET" answers HEAD too */
+        const char *
+                pattern; /* "/v1/certificates/{serial}/revoke"; {x} takes one segment of unreserved characters */
         void (*handler)(struct exchange *x);
         unsigned access;       /* the program's own, for its authorize callback */
         unsigned flags;        /* enum route_flags */
         size_t body_max_bytes; /* 0: a body is refused */
-        unsigned listeners;    /* HTTP_ON(kind) | …; elsewhere the path does not exist. 0: on all of them */
+        /* HTTP_ON(kind) | …; elsewhere the path does not exist. 0: on all of them */
+        unsigned listeners;
 };
 
 /** struct route_match - what was found; the parameters live in @path */
@@ -57,8 +60,8 @@ struct route_match {
  *
  * Return: 0, or -1 with @err filled.
  */
-int route_find(const struct route *routes, size_t routes_len, unsigned listener, const char *method, const char *path,
-               struct route_match *ret, char *ret_allow, struct error *err);
+int route_find(const struct route *routes, size_t routes_len, unsigned listener, const char *method,
+               const char *path, struct route_match *ret, char *ret_allow, struct error *err);
 
 /** route_param() - the value of {name}, or NULL where the pattern has none of that name */
 const char *route_param(const struct route_match *match, const char *name);

@@ -68,11 +68,13 @@ void http_server_sending(struct http_server *server, bool begins) {
 bool http_server_log_allowed(struct http_server *server) {
         int64_t now = moment_monotonic_ms(), since = atomic_load(&server->log_window_ms);
 
-        if (now - since >= LOG_WINDOW_MS && atomic_compare_exchange_strong(&server->log_window_ms, &since, now)) {
+        if (now - since >= LOG_WINDOW_MS &&
+            atomic_compare_exchange_strong(&server->log_window_ms, &since, now)) {
                 unsigned lines = atomic_exchange(&server->log_lines, 0);
 
                 if (lines > LOG_LINES_A_WINDOW)
-                        log_warning("%u more lines like those before were left out", lines - LOG_LINES_A_WINDOW);
+                        log_warning("%u more lines like those before were left out",
+                                    lines - LOG_LINES_A_WINDOW);
         }
         return atomic_fetch_add(&server->log_lines, 1) < LOG_LINES_A_WINDOW;
 }
@@ -108,7 +110,8 @@ static void on_mhd_log(void *cls, const char *format, va_list args) {
 /* Unique and not to be guessed from the outside by counting: splitmix64's finalizer is a permutation. */
 static void request_id_make(struct http_server *server, char *out) {
         uint64_t id = server->id_seed +
-                      atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed) * 0x9e3779b97f4a7c15u;
+                atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed) *
+                        0x9e3779b97f4a7c15u;
         uint8_t bytes[8];
 
         id = (id ^ id >> 30) * 0xbf58476d1ce4e5b9u;
@@ -118,8 +121,8 @@ static void request_id_make(struct http_server *server, char *out) {
         (void) hex_encode(BYTES(bytes, sizeof(bytes)), out);
 }
 
-static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                 const char *value, size_t value_len) {
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                 size_t name_len, const char *value, size_t value_len) {
         (void) kind;
         gate_add(cls, (struct gate_header){ name, value ? value : "", name_len, value_len });
         return MHD_YES;
@@ -130,13 +133,15 @@ struct query_reading {
         struct error *err;
 };
 
-static enum MHD_Result on_query(void *cls, enum MHD_ValueKind kind, const char *key, const char *value) {
+static enum MHD_Result on_query(void *cls, enum MHD_ValueKind kind, const char *key,
+                                const char *value) {
         struct query_reading *reading = cls;
         struct exchange *x = reading->x;
         bool repeats = x->match.route->flags & ROUTE_QUERY_REPEATS;
 
         (void) kind;
-        return query_add(&x->query, key ? key : "", value, repeats, reading->err) < 0 ? MHD_NO : MHD_YES;
+        return query_add(&x->query, key ? key : "", value, repeats, reading->err) < 0 ? MHD_NO
+                                                                                      : MHD_YES;
 }
 
 static int query_read(struct exchange *x, struct error *err) {
@@ -156,39 +161,46 @@ static int host_allowed(struct exchange *x, const struct gate_request *gate, str
         enum http_listener_kind kind = x->connection->listener->kind;
         char name[HOST_NAME_MAX_BYTES];
 
-        if (gate->origin && (kind == HTTP_UNIX || strncasecmp(gate->origin, "http://", 7) != 0 || !gate->host ||
-                             strcasecmp(gate->origin + 7, gate->host) != 0))
-                return error_set(err, ERR_FORBIDDEN, "requests of web pages of other origins ('%.100s') are not taken",
+        if (gate->origin &&
+            (kind == HTTP_UNIX || strncasecmp(gate->origin, "http://", 7) != 0 || !gate->host ||
+             strcasecmp(gate->origin + 7, gate->host) != 0))
+                return error_set(err, ERR_FORBIDDEN,
+                                 "requests of web pages of other origins ('%.100s') are not taken",
                                  gate->origin);
         if (kind == HTTP_UNIX || !config->host_allowed || !gate->host)
                 return 0;
         if (gate_host_name(gate->host, name, sizeof(name)) == 0 &&
             (ip_literal(name) || config->host_allowed(config->context, kind, name)))
                 return 0;
-        return error_set(err, ERR_HOST_NOT_ALLOWED, "'%.100s' is not a name of this CA; add it to its names, or use one",
+        return error_set(err, ERR_HOST_NOT_ALLOWED,
+                         "'%.100s' is not a name of this CA; add it to its names, or use one",
                          gate->host);
 }
 
-static int body_allowed(const struct exchange *x, const struct gate_request *gate, struct error *err) {
+static int body_allowed(const struct exchange *x, const struct gate_request *gate,
+                        struct error *err) {
         size_t max = x->match.route->body_max_bytes;
 
         if (!gate->has_body)
                 return 0;
         if (max == 0)
-                return error_set(err, ERR_BODY_TOO_LARGE, "%s %s takes no body", x->method, x->path);
+                return error_set(err, ERR_BODY_TOO_LARGE, "%s %s takes no body", x->method,
+                                 x->path);
         if (gate->content_length > max)
-                return error_set(err, ERR_BODY_TOO_LARGE, "the body has %llu bytes, %zu are the most",
+                return error_set(err, ERR_BODY_TOO_LARGE,
+                                 "the body has %llu bytes, %zu are the most",
                                  (unsigned long long) gate->content_length, max);
         return gate_content(gate, err);
 }
 
 /* Everything that can be said before the body has come. */
-static int request_admit(struct exchange *x, const struct gate_request *gate, char *allow, struct error *err) {
+static int request_admit(struct exchange *x, const struct gate_request *gate, char *allow,
+                         struct error *err) {
         const struct http_config *config = http_server_config(x->connection->server);
 
         if (host_allowed(x, gate, err) < 0 ||
-            route_find(config->routes, config->routes_len, HTTP_ON(x->connection->listener->kind), x->method, x->path,
-                       &x->match, allow, err) < 0 ||
+            route_find(config->routes, config->routes_len, HTTP_ON(x->connection->listener->kind),
+                       x->method, x->path, &x->match, allow, err) < 0 ||
             query_read(x, err) < 0 ||
             (config->authorize && config->authorize(config->context, x, x->match.route, err) < 0))
                 return -1;
@@ -207,8 +219,8 @@ static enum MHD_Result request_queue(struct exchange *x) {
         return rc;
 }
 
-static enum MHD_Result request_refuse(struct exchange *x, const struct error *err, const char *allow, bool close,
-                                      bool body_follows) {
+static enum MHD_Result request_refuse(struct exchange *x, const struct error *err,
+                                      const char *allow, bool close, bool body_follows) {
         exchange_problem(x, err);
         if (allow[0])
                 exchange_reply_header(x, "Allow", allow);
@@ -223,8 +235,8 @@ static enum MHD_Result request_refuse(struct exchange *x, const struct error *er
         return MHD_YES;
 }
 
-static enum MHD_Result request_begin(struct exchange *x, struct MHD_Connection *mhd, const char *method,
-                                     const char *path, const char *version) {
+static enum MHD_Result request_begin(struct exchange *x, struct MHD_Connection *mhd,
+                                     const char *method, const char *path, const char *version) {
         struct gate_request gate = { .version = version, .path = path };
         struct error err = { 0 };
         char allow[ROUTE_ALLOW_MAX] = "";
@@ -258,8 +270,8 @@ static enum MHD_Result request_body(struct exchange *x, struct bytes piece) {
                         buffer_append(&x->body, piece);
                         return MHD_YES;
                 }
-                (void) error_set(&err, ERR_BODY_TOO_LARGE, "the body has more than %zu bytes, the most that is taken",
-                                 max);
+                (void) error_set(&err, ERR_BODY_TOO_LARGE,
+                                 "the body has more than %zu bytes, the most that is taken", max);
                 exchange_problem(x, &err);
                 exchange_reply_close(x);
                 exchange_seal(x);
@@ -293,7 +305,8 @@ static enum MHD_Result dispatch_to_worker(struct exchange *x) {
         MHD_suspend_connection(x->mhd); /* before the worker can resume it */
         if (workers_push(x->connection->server->workers, &x->work))
                 return MHD_YES;
-        (void) request_fail(x, ERR_OVERLOADED, "too many requests are waiting; come again in a moment");
+        (void) request_fail(x, ERR_OVERLOADED,
+                            "too many requests are waiting; come again in a moment");
         MHD_resume_connection(x->mhd);
         return MHD_YES;
 }
@@ -320,7 +333,8 @@ static enum MHD_Result request_dispatch(struct exchange *x) {
         request_works(x, true);
         if (atomic_load(&server->stopping)) {
                 exchange_reply_close(x);
-                (void) request_fail(x, ERR_STOPPING, "the service is stopping; come again in a moment");
+                (void) request_fail(x, ERR_STOPPING,
+                                    "the service is stopping; come again in a moment");
         } else if (x->body.failed) {
                 (void) request_fail(x, ERR_NO_MEMORY, "out of memory while reading the body");
         } else if (!(x->match.route->flags & ROUTE_QUICK)) {
@@ -337,7 +351,8 @@ static enum MHD_Result request_dispatch(struct exchange *x) {
 /* MHD comes by again after a suspension. */
 static enum MHD_Result request_resumed(struct exchange *x) {
         request_works(x, false);
-        if (atomic_load_explicit(&x->connection->server->stopping, memory_order_relaxed) && x->response)
+        if (atomic_load_explicit(&x->connection->server->stopping, memory_order_relaxed) &&
+            x->response)
                 (void) MHD_add_response_header(x->response, "Connection", "close");
         return request_queue(x);
 }
@@ -358,14 +373,15 @@ static enum MHD_Result request_ended(struct exchange *x) {
         return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
-                                  const char *version, const char *upload_data, size_t *upload_size, void **request) {
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url,
+                                  const char *method, const char *version, const char *upload_data,
+                                  size_t *upload_size, void **request) {
         struct exchange *x = *request;
 
         (void) cls;
         if (!x) {
-                const union MHD_ConnectionInfo *info =
-                        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+                const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+                        mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
                 struct connection *c = info ? info->socket_context : NULL;
 
                 if (!c)
@@ -392,7 +408,8 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **request,
         if (!x)
                 return;
         *request = NULL;
-        log_debug("%s %s %s: %u to %s%s", x->request_id, x->method, x->path, x->status, x->connection->peer.text,
+        log_debug("%s %s %s: %u to %s%s", x->request_id, x->method, x->path, x->status,
+                  x->connection->peer.text,
                   why == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : ", not taken");
         request_works(x, false);
         dispatched = x->work.run != NULL;
@@ -418,7 +435,8 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
         fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
         address = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
         if (fd)
-                *socket_context = connection_open(server->connections, server, listener, fd->connect_fd,
+                *socket_context = connection_open(server->connections, server, listener,
+                                                  fd->connect_fd,
                                                   address ? address->client_addr : NULL);
 }
 
@@ -455,9 +473,10 @@ static void descriptors_plan(struct http_limits *limits) {
                 room = BACKLOG_CONNECTIONS_MIN;
         if (limits->connections_max > room) {
                 limits->connections_max = (unsigned) room;
-                log_notice("at most %u connections: the limit of open files is %llu, %llu of them are kept back",
-                           limits->connections_max, (unsigned long long) files.rlim_cur,
-                           (unsigned long long) reserved);
+                log_notice(
+                        "at most %u connections: the limit of open files is %llu, %llu of them are kept back",
+                        limits->connections_max, (unsigned long long) files.rlim_cur,
+                        (unsigned long long) reserved);
         }
         limits->descriptors_reserved = (unsigned) reserved;
 }
@@ -465,7 +484,8 @@ static void descriptors_plan(struct http_limits *limits) {
 static void limits_fill(struct http_limits *limits) {
         unsigned cores = core_count();
 
-        limits->event_threads = or_default(limits->event_threads, cores < EVENT_THREADS_MAX ? cores : EVENT_THREADS_MAX);
+        limits->event_threads = or_default(limits->event_threads,
+                                           cores < EVENT_THREADS_MAX ? cores : EVENT_THREADS_MAX);
         limits->workers = or_default(limits->workers, 8);
         limits->queue_max = or_default(limits->queue_max, 1024);
         limits->connections_max = or_default(limits->connections_max, 1024);
@@ -479,10 +499,11 @@ static void limits_fill(struct http_limits *limits) {
         descriptors_plan(limits);
 }
 
-static int listener_start(struct listener *listener, const struct http_limits *limits, unsigned connections_max,
-                          struct error *err) {
+static int listener_start(struct listener *listener, const struct http_limits *limits,
+                          unsigned connections_max, struct error *err) {
         /* No PostProcessor, no digest authentication, no thread a connection (threats.md R-28). */
-        unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+        unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
+                MHD_USE_ERROR_LOG;
         unsigned threads = limits->event_threads > 1 ? limits->event_threads : 0;
         /* Where the gate sees all that STRICT would refuse, it answers: with a problem, and not with MHD's HTML, whose
          * header block comes twice (threats.md R-27). */
@@ -490,20 +511,24 @@ static int listener_start(struct listener *listener, const struct http_limits *l
         const struct MHD_OptionItem by_kind[HTTP_LISTENER_KIND_COUNT][2] = {
                 /* MHD counts addresses, and a Unix socket has none: users are counted in connection_open(). */
                 [HTTP_UNIX] = { { MHD_OPTION_END, 0, NULL } },
-                [HTTP_TCP] = { { MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t) limits->per_address_max, NULL },
+                [HTTP_TCP] = { { MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                                 (intptr_t) limits->per_address_max, NULL },
                                { MHD_OPTION_END, 0, NULL } },
         };
 
         listener->mhd = MHD_start_daemon(
                 flags, /* port= */ 0, /* accept policy= */ NULL, NULL, on_request, listener,
-                MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, listener->server, MHD_OPTION_LISTEN_SOCKET, listener->fd,
-                MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT, connections_max,
-                MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-                IDLE_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, strict, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL,
-                MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener->server, MHD_OPTION_NOTIFY_CONNECTION,
-                on_connection, listener, MHD_OPTION_ARRAY, by_kind[listener->kind], MHD_OPTION_END);
+                MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, listener->server, MHD_OPTION_LISTEN_SOCKET,
+                listener->fd, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
+                connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                (size_t) CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+                MHD_OPTION_STRICT_FOR_CLIENT, strict, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape,
+                NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener->server,
+                MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_ARRAY,
+                by_kind[listener->kind], MHD_OPTION_END);
         if (!listener->mhd)
-                return error_set(err, ERR_IO, "libmicrohttpd cannot serve the listening socket: %s", strerror(errno));
+                return error_set(err, ERR_IO, "libmicrohttpd cannot serve the listening socket: %s",
+                                 strerror(errno));
         return 0;
 }
 
@@ -551,7 +576,8 @@ static struct http_server *server_free(struct http_server *server) {
 }
 CAD_CLEANUP(struct http_server, server_free)
 
-int http_server_start(const struct http_config *config, struct http_server **ret, struct error *err) {
+int http_server_start(const struct http_config *config, struct http_server **ret,
+                      struct error *err) {
         CAD_AUTO(server_free) struct http_server *server = NULL;
         struct connection_limits limits;
 
@@ -567,18 +593,22 @@ int http_server_start(const struct http_config *config, struct http_server **ret
                 return error_errno(err, errno, "getrandom");
         server->reads_in_place = strcmp(MHD_get_version(), MHD_IN_PLACE_VERSION) == 0;
         json_object_seed(0); /* jansson's hash seed, before there are threads */
-        limits = (struct connection_limits){ .request_timeout_ms = server->limits.request_timeout_s * INT64_C(1000),
-                                             .answer_timeout_ms = server->limits.answer_timeout_s * INT64_C(1000),
-                                             .per_user_max = server->limits.per_user_max,
-                                             .per_owner_max = server->limits.per_owner_max,
-                                             .lingering_max = server->limits.descriptors_reserved / 4 };
+        limits = (struct connection_limits){
+                .request_timeout_ms = server->limits.request_timeout_s * INT64_C(1000),
+                .answer_timeout_ms = server->limits.answer_timeout_s * INT64_C(1000),
+                .per_user_max = server->limits.per_user_max,
+                .per_owner_max = server->limits.per_owner_max,
+                .lingering_max = server->limits.descriptors_reserved / 4
+        };
         if (connections_new(&limits, &server->connections, err) < 0 ||
-            workers_new(server->limits.workers, server->limits.queue_max, &server->workers, err) < 0 ||
+            workers_new(server->limits.workers, server->limits.queue_max, &server->workers, err) <
+                    0 ||
             listeners_start(server, err) < 0)
                 return -1;
-        log_info("serving with libmicrohttpd %s, jansson %s: %u event threads, %u workers, %u connections",
-                 MHD_get_version(), JANSSON_VERSION, server->limits.event_threads, server->limits.workers,
-                 server->limits.connections_max);
+        log_info(
+                "serving with libmicrohttpd %s, jansson %s: %u event threads, %u workers, %u connections",
+                MHD_get_version(), JANSSON_VERSION, server->limits.event_threads,
+                server->limits.workers, server->limits.connections_max);
         *ret = CAD_TAKE(server);
         return 0;
 }
@@ -609,15 +639,19 @@ int http_server_stop(struct http_server *server, struct error *err) {
         /* MHD_stop_daemon() aborts the process while a connection is suspended (libraries.md §3). */
         held = atomic_load(&server->working) + atomic_load(&server->sending);
         if (held)
-                return error_set(err, ERR_BUSY, "%u requests were still in work after %u s; they are lost with the process",
-                                 held, server->limits.stop_timeout_s);
+                return error_set(
+                        err, ERR_BUSY,
+                        "%u requests were still in work after %u s; they are lost with the process",
+                        held, server->limits.stop_timeout_s);
         (void) server_free(server);
         return 0;
 }
 
 struct http_counts http_server_counts(const struct http_server *server) {
-        struct http_counts counts = { .in_hand = atomic_load(&((struct http_server *) server)->in_hand),
-                                      .requests = atomic_load(&((struct http_server *) server)->requests) };
+        struct http_counts counts = {
+                .in_hand = atomic_load(&((struct http_server *) server)->in_hand),
+                .requests = atomic_load(&((struct http_server *) server)->requests)
+        };
 
         connections_counts(server->connections, &counts);
         return counts;

@@ -31,17 +31,21 @@ struct http_listener {
 
 /** struct http_limits - 0 takes the default */
 struct http_limits {
-        unsigned event_threads;         /* a listener; default: cores, at most 4 */
-        unsigned workers;               /* default 8 */
-        unsigned queue_max;             /* requests that wait for a worker; default 1024 */
-        unsigned connections_max;       /* all listeners; default 1024; lowered to RLIMIT_NOFILE − descriptors_reserved */
-        unsigned descriptors_reserved;  /* for files, the store, the signer; default 64, at most half of RLIMIT_NOFILE */
-        unsigned per_address_max;       /* TCP connections of one address; default 16 */
-        unsigned per_user_max;          /* Unix-socket connections of one uid; default 64 */
-        unsigned per_owner_max;         /* the same for root and the uid that cad runs as; default 256 */
-        unsigned request_timeout_s;     /* a whole request must have come so long after connect or the last answer; 30 */
-        unsigned answer_timeout_s;      /* an answer must be taken in this time, and a second for each 64 KB; 30 */
-        unsigned stop_timeout_s;        /* work in hand may take so long after http_server_stop(); 5 */
+        unsigned event_threads; /* a listener; default: cores, at most 4 */
+        unsigned workers;       /* default 8 */
+        unsigned queue_max;     /* requests that wait for a worker; default 1024 */
+        /* all listeners; default 1024; lowered to RLIMIT_NOFILE less what is reserved */
+        unsigned connections_max;
+        /* for files, the store, the signer; default 64, at most half of RLIMIT_NOFILE */
+        unsigned descriptors_reserved;
+        unsigned per_address_max; /* TCP connections of one address; default 16 */
+        unsigned per_user_max;    /* Unix-socket connections of one uid; default 64 */
+        unsigned per_owner_max;   /* the same for root and the uid that cad runs as; default 256 */
+        /* a whole request must have come so long after connect or the last answer; default 30 */
+        unsigned request_timeout_s;
+        /* an answer must be taken in this time, and a second for each 64 KB; default 30 */
+        unsigned answer_timeout_s;
+        unsigned stop_timeout_s; /* work in hand after http_server_stop(); default 5 */
 };
 
 /** struct http_config - what a server is made of; must outlive it where it points */
@@ -57,7 +61,8 @@ struct http_config {
          * It may exchange_set_principal(). NULL: everybody may do everything.
          * @err: ERR_UNAUTHENTICATED, ERR_FORBIDDEN, …: answered at once
          */
-        int (*authorize)(void *context, struct exchange *x, const struct route *route, struct error *err);
+        int (*authorize)(void *context, struct exchange *x, const struct route *route,
+                         struct error *err);
         /**
          * host_allowed - is this Host (lower case, without port) one of ours? Asked on TCP for what is no IP literal;
          * never on the Unix socket, which no browser reaches. NULL: all are.
@@ -72,7 +77,8 @@ struct http_config {
  *
  * On success the listening sockets belong to the server, otherwise still to the caller. SIGPIPE must be ignored by the program.
  */
-int http_server_start(const struct http_config *config, struct http_server **ret, struct error *err);
+int http_server_start(const struct http_config *config, struct http_server **ret,
+                      struct error *err);
 
 /**
  * http_server_quiesce() - accept no more connections, answer new requests with 503; returns at once, may be repeated

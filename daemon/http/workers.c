@@ -44,6 +44,7 @@ static void *workers_main(void *context) {
         struct workers *workers = context;
         struct work *work;
 
+        (void) pthread_setname_np(pthread_self(), "worker");
         while ((work = workers_take(workers)))
                 work->run(work);
         return NULL;
@@ -62,15 +63,19 @@ static int threads_start(struct workers *workers, unsigned threads, struct error
                         workers->threads_len++;
         }
         (void) pthread_attr_destroy(&attributes);
-        return rc ? error_errno(err, rc, "starting worker thread %u of %u", workers->threads_len + 1, threads) : 0;
+        return rc ? error_errno(err, rc, "starting worker thread %u of %u",
+                                workers->threads_len + 1, threads)
+                  : 0;
 }
 
 int workers_new(unsigned threads, size_t queue_max, struct workers **ret, struct error *err) {
         CAD_AUTO(workers_free) struct workers *workers = NULL;
 
         if (threads == 0 || threads > WORKERS_THREADS_MAX || queue_max == 0)
-                return error_set(err, ERR_CONFIG, "%u workers with a queue of %zu: 1 to %d and at least 1 are possible",
-                                 threads, queue_max, WORKERS_THREADS_MAX);
+                return error_set(
+                        err, ERR_CONFIG,
+                        "%u workers with a queue of %zu: 1 to %d and at least 1 are possible",
+                        threads, queue_max, WORKERS_THREADS_MAX);
         workers = calloc(1, sizeof(*workers));
         if (!workers)
                 return error_no_memory(err);

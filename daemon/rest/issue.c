@@ -38,7 +38,7 @@ CAD_CLEANUP_DONE(struct issue_body, issue_body_done)
 static const struct json_member issue_members[] = {
         { "csr", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, csr), true, CSR_TEXT_MAX },
         { "profile", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, profile), false, 64 },
-        { "names", JSON_MEMBER_TEXTS, JSON_TO(struct issue_body, names), false, SAN_COUNT_MAX },
+        { "names", JSON_MEMBER_TEXTS, JSON_TO(struct issue_body, names), false, REST_CSR_BODY_MAX }, /* read_names() counts */
         { "validity", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, validity), false, 32 },
         { "not_before", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, not_before), false, 40 },
         { "label", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, label), false, 256 },
@@ -66,6 +66,9 @@ static int read_times(const struct issue_body *body, struct issue_request *rq, s
                 err->code = ERR_VALIDITY_OUT_OF_RANGE;
                 return error_name_field(err, "not_before");
         }
+        if (body->not_before && rq->not_before <= 0) /* 0 would mean that none was asked for */
+                return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "not_before", "not_before is %s: leave it out, or say when "
+                                       "the certificate begins", body->not_before);
         return 0;
 }
 
@@ -81,6 +84,10 @@ static int read_csr_text(struct issue_body *body, struct issue_request *rq, stru
 }
 
 static int read_json_body(struct exchange *x, struct issue_body *body, struct issue_request *rq, struct error *err) {
+        /* anywhere in it: a complaint about a name or a label would show a part of the key */
+        if (pem_has_private_key(exchange_body(x)))
+                return error_set_field(err, ERR_PRIVATE_KEY_IN_BODY, "body",
+                                       "a private key was sent. It is not kept here, but consider it lost: make a new key, and send its CSR alone");
         if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_CSR_BODY_MAX, &body->document, err) < 0 ||
             json_members_read(body->document, issue_members, ARRAY_SIZE(issue_members), body, NULL, err) < 0)
                 return -1;

@@ -248,6 +248,7 @@ static void *reader_thread(void *argument) {
         struct signer_client *c = argument;
         int64_t swept_ms = moment_monotonic_ms();
 
+        (void) pthread_setname_np(pthread_self(), "signed");
         for (;;) {
                 struct pollfd fds[2] = { { .fd = c->wake_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
                 bool stopping;

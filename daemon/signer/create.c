@@ -50,7 +50,7 @@ int ca_plan_defaults(struct ca_plan *plan, struct error *err) {
 static bool there(int dir_fd, const char *path) {
         struct stat st;
 
-        return dir_fd >= 0 && fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        return (dir_fd >= 0 || dir_fd == AT_FDCWD) && fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int ca_absent(const struct ca_place *place, struct error *err) {
@@ -231,7 +231,7 @@ static int make_intermediate(struct making *m, int number, struct error *err) {
         CAD_AUTO(private_key_free) struct private_key *key = NULL;
         CAD_AUTO(buffer_done) struct buffer spki = { 0 };
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
-        char id[SIGNER_ISSUER_MAX], common_name[65], crl_url[CERT_URL_MAX], issuer_url[CERT_URL_MAX];
+        char id[SIGNER_ISSUER_MAX], common_name[80], crl_url[CERT_URL_MAX], issuer_url[CERT_URL_MAX];
         struct cert_issuer issuer = { .subject = m->root.subject, .algorithm = private_key_algorithm(m->root_key),
                                       .crl_url = crl_url, .issuer_url = issuer_url };
         struct ca_wish wish = {

@@ -7,7 +7,7 @@
 
 #include "lib/base/error.h"
 
-#define RATE_SLOTS 60 /* minutes that are counted */
+#define RATE_SLOTS 61 /* minutes that are counted: the one that runs, and an hour before it */
 
 /** struct rate - a sliding hour in slots of a minute; zero-initialised with a limit is ready. The caller locks. */
 struct rate {

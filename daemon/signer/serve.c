@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -64,6 +65,16 @@ static int make_serial(struct signer *s, int64_t now_ms, uint8_t serial[SERIAL_S
         return 0;
 }
 
+/* Before anything is held against the time: with a wrong clock each validity looks wrong, and that is not the caller's to mend. */
+static int check_clock(struct signer *s, int64_t now_ms, struct error *err) {
+        int rc;
+
+        (void) pthread_mutex_lock(&s->lock);
+        rc = clock_check(now_ms, s->mark.latest_ms, atomic_load(&s->synchronised), err);
+        (void) pthread_mutex_unlock(&s->lock);
+        return rc;
+}
+
 /* Clock and rate are judged, the serial is drawn and the line is written in one step, so that the log has them in order. */
 static int admit(struct signer *s, struct policy_grant *grant, int64_t now_ms, uint8_t serial[SERIAL_SIZE],
                  struct error *err) {
@@ -92,7 +103,7 @@ static int issue(struct signer *s, const struct profile_set *profiles, struct fr
         struct der_writer w;
         int64_t now_ms = moment_now_ms();
 
-        if (sign_issue_decode(fields, &wanted, err) < 0 ||
+        if (sign_issue_decode(fields, &wanted, err) < 0 || check_clock(s, now_ms, err) < 0 ||
             policy_check(s->ca, profiles, &wanted, now_ms / 1000, &grant, err) < 0 ||
             admit(s, &grant, now_ms, serial, err) < 0)
                 return -1;
@@ -366,6 +377,8 @@ int serve(const struct serve_options *options, struct error *err) {
         signal_fd = block_signals(err);
         if (s.ended_fd < 0 || signal_fd < 0)
                 return error_errno(err, errno, "cannot set up the signer");
+        /* glibc gives memory of a thread's heap back only after a look into /proc, which the sandbox of a signing thread is deadly to */
+        (void) mallopt(M_TRIM_THRESHOLD, -1);
         if (signlog_open(s.state_fd, moment_now(), &s.rate, &s.log, &log_last_s, err) < 0 ||
             restore_mark(&s, log_last_s, err) < 0 || sandbox_enter(SANDBOX_PROCESS, err) < 0 || start_threads(&s, err) < 0)
                 return -1;
