@@ -31,7 +31,12 @@ struct authority {
 
         /* of the reader of the signer's answers alone: what is signed and waits for one commit */
         struct store_op *signed_first, **signed_last;
+        unsigned signed_count;
+        int64_t signed_since_us;
+
+        atomic_uint in_work; /* issuances that have begun and are not answered */
 };
 
-/** issue_signed_drained() - hand all that was signed to the store, as one batch; on the reader's thread */
-void issue_signed_drained(void *authority);
+/** issue_signed_drained() - hand all that was signed to the store, as one batch, or say how many microseconds to wait for more; on the
+ *  reader's thread */
+unsigned issue_signed_drained(void *authority);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/authority/authority.h"
 #include "daemon/authority/internal.h"
@@ -21,6 +22,9 @@
 
 #define LABEL_MAX 200 /* bytes */
 #define DEFAULT_PROFILE "server"
+#define GATHER_MAX_US 500  /* what a signed certificate waits at most for others to be committed with (design.md §3) */
+#define GATHER_EACH_US 50  /* about what each of the others still takes */
+#define GATHER_ENOUGH 64   /* certificates that make a batch worth committing at once */
 
 #define CONTAINER_OF(pointer, type, member) ((type *) (void *) ((char *) (pointer) -offsetof(type, member)))
 
@@ -52,6 +56,7 @@ struct issuance {
 static struct issuance *issuance_free(struct issuance *i) {
         if (!i)
                 return NULL;
+        (void) atomic_fetch_sub(&i->authority->in_work, 1);
         profiles_ref_done(&i->profiles);
         i->csr = csr_free(i->csr);
         san_list_done(&i->own_names);
@@ -232,14 +237,37 @@ static void on_committed(struct store_op *op, const struct error *err) {
         i->done(i->context, err ? NULL : &issued, err);
 }
 
-void issue_signed_drained(void *authority) {
+static int64_t monotonic_us(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* Others that are on their way are worth a moment: a commit costs as much for one as for twenty. A lone caller never waits. */
+static unsigned worth_waiting_us(struct authority *a) {
+        unsigned in_work = atomic_load(&a->in_work);
+        unsigned others = in_work > a->signed_count ? in_work - a->signed_count : 0;
+        int64_t left = GATHER_MAX_US - (monotonic_us() - a->signed_since_us);
+        unsigned wait = others * GATHER_EACH_US;
+
+        if (others == 0 || left <= 0 || a->signed_count >= GATHER_ENOUGH)
+                return 0;
+        return wait < (unsigned) left ? wait : (unsigned) left;
+}
+
+unsigned issue_signed_drained(void *authority) {
         struct authority *a = authority;
         struct store_op *list = a->signed_first;
+        unsigned wait_us = list ? worth_waiting_us(a) : 0;
 
+        if (!list || wait_us > 0)
+                return wait_us;
         a->signed_first = NULL;
         a->signed_last = &a->signed_first;
-        if (list)
-                store_submit_list(a->store, list);
+        a->signed_count = 0;
+        store_submit_list(a->store, list);
+        return 0;
 }
 
 /* ---- signed ---- */
@@ -291,6 +319,8 @@ static void on_signed(struct signer_call *call, const char *issuer, struct bytes
                 (void) issuance_free(i);
                 return;
         }
+        if (a->signed_count++ == 0)
+                a->signed_since_us = monotonic_us();
         i->put.op.next = NULL;
         *a->signed_last = &i->put.op;
         a->signed_last = &i->put.op.next;
@@ -358,8 +388,9 @@ int authority_issue(struct authority *a, const struct issue_request *rq, issue_d
         i = calloc(1, sizeof(*i));
         if (!i)
                 return error_no_memory(err);
-        store_issue_init(&i->put, on_committed);
         i->authority = a;
+        (void) atomic_fetch_add(&a->in_work, 1);
+        store_issue_init(&i->put, on_committed);
         i->done = done;
         i->context = context;
         i->issuer = ca_info_active(a->ca);

@@ -29,7 +29,7 @@ struct waiting_status {
 };
 
 struct signer_client {
-        void (*drained)(void *context);
+        unsigned (*drained)(void *context);
         void *context;
         pthread_t reader;
         int wake_fd; /* tells the reader of a new connection, or of the end */
@@ -111,7 +111,8 @@ static void fail_overdue(struct signer_client *c, int64_t before_ms, enum error_
         (void) error_set(&err, code, "%s", text);
         fail_list(list, &err);
         if (list && c->drained)
-                c->drained(c->context);
+                while (c->drained(c->context) > 0)
+                        ;
 }
 
 /* ---- sending ---- */
@@ -210,23 +211,29 @@ static void on_answer(struct signer_client *c, struct bytes frame) {
 
 /* All that is there now. Return: false where the connection is gone */
 static bool receive_all(struct signer_client *c, int fd) {
-        bool any = false;
-
         for (;;) {
                 ssize_t n = recv(fd, c->frame, SIGNER_FRAME_MAX, MSG_DONTWAIT);
 
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0 && errno == EAGAIN)
-                        break;
+                        return true;
                 if (n <= 0)
                         return false;
                 on_answer(c, BYTES(c->frame, (size_t) n));
-                any = true;
         }
-        if (any && c->drained)
-                c->drained(c->context);
-        return true;
+}
+
+/* The same, until whoever uses the answers has enough of them. It sleeps instead of polling: a wake-up for each would cost more than it brings. */
+static bool receive_batch(struct signer_client *c, int fd) {
+        for (;;) {
+                bool connected = receive_all(c, fd);
+                unsigned wait_us = c->drained ? c->drained(c->context) : 0;
+
+                if (!connected || wait_us == 0)
+                        return connected;
+                (void) usleep(wait_us);
+        }
 }
 
 /* Only the reader closes a connection: nobody else knows that it is not in the middle of a recv() on it. */
@@ -262,7 +269,7 @@ static void *reader_thread(void *argument) {
                 (void) poll(fds, ARRAY_SIZE(fds), SWEEP_MS);
                 if (fds[0].revents)
                         clear_wake(c);
-                if (fds[1].fd >= 0 && fds[1].revents && !receive_all(c, fds[1].fd))
+                if (fds[1].fd >= 0 && fds[1].revents && !receive_batch(c, fds[1].fd))
                         drop_connection(c);
                 if (moment_monotonic_ms() - swept_ms >= SWEEP_MS) {
                         swept_ms = moment_monotonic_ms();
@@ -277,7 +284,7 @@ static void wake_reader(struct signer_client *c) {
 
 /* ---- life ---- */
 
-int signer_client_new(void (*drained)(void *context), void *context, struct signer_client **ret, struct error *err) {
+int signer_client_new(unsigned (*drained)(void *context), void *context, struct signer_client **ret, struct error *err) {
         struct signer_client *c = calloc(1, sizeof(*c));
         pthread_condattr_t monotonic;
         int rc;

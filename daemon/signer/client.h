@@ -29,10 +29,11 @@ struct signer_call {
 };
 
 /**
- * signer_client_new() - @drained is called on the reader's thread when it has handed out all the answers that were there: the moment
- * to do once what would otherwise be done for each. NULL: none.
+ * signer_client_new() - without a connection yet
+ * @drained: called on the reader's thread when it has handed out all the answers that were there: the moment to do once what would
+ *           otherwise be done for each. Returns microseconds to sleep before looking for more answers and asking again, 0: done. NULL: none
  */
-int signer_client_new(void (*drained)(void *context), void *context, struct signer_client **ret, struct error *err);
+int signer_client_new(unsigned (*drained)(void *context), void *context, struct signer_client **ret, struct error *err);
 
 /** signer_client_free() - fails what is in flight with ERR_STOPPING, ends the reader. Return: NULL */
 struct signer_client *signer_client_free(struct signer_client *client);
