@@ -22,6 +22,8 @@
 #include "daemon/http/exchange.h"
 #include "daemon/http/server.h"
 #include "daemon/journal.h"
+#include "daemon/keeper.h"
+#include "daemon/launch.h"
 #include "daemon/listen.h"
 #include "daemon/rest/rest.h"
 #include "daemon/routes.h"
@@ -40,6 +42,8 @@ struct daemon {
         struct config config;
         int state_fd, signal_fd;
         struct authority *authority;
+        struct launch_plan plan;
+        struct launcher launcher;
         struct supervisor *supervisor;
         struct rest rest;
         struct http_server *server;
@@ -52,6 +56,7 @@ static int block_signals(struct error *err) {
         int fd;
 
         (void) signal(SIGPIPE, SIG_IGN);
+        (void) signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of write() like a full disk */
         (void) sigemptyset(&set);
         (void) sigaddset(&set, SIGTERM);
         (void) sigaddset(&set, SIGINT);
@@ -124,15 +129,29 @@ static void greet(const struct daemon *d) {
                 log_notice("a domain of your own is added by `cad init --again --permit-dns NAME` as long as nothing was issued");
 }
 
+/* Who starts the signer: cad itself, or the keeper where cad was started as root and is root no more. */
+static int choose_launcher(struct daemon *d, struct error *err) {
+        int dropped;
+
+        if (launch_plan_make(&d->config, &d->plan, err) < 0)
+                return -1;
+        dropped = keeper_begin(&d->config, &d->plan, &d->launcher, err);
+        if (dropped == 0)
+                d->launcher = launcher_direct(&d->plan);
+        return dropped < 0 ? -1 : 0;
+}
+
 static int start(struct daemon *d, struct error *err) {
         (void) umask(0077);
+        if (choose_launcher(d, err) < 0)
+                return -1;
         (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         d->signal_fd = block_signals(err);
         if (d->signal_fd < 0)
                 return -1;
         d->state_fd = folder_open(AT_FDCWD, d->config.state_dir, true, err);
         if (d->state_fd < 0 || check_alone(d->state_fd, err) < 0 || load_authority(d, err) < 0 ||
-            supervisor_start(&d->config, d->authority, &d->supervisor, err) < 0 ||
+            supervisor_start(&d->launcher, d->authority, &d->supervisor, err) < 0 ||
             authority_open_store(d->authority, d->state_fd, READERS, err) < 0 || start_server(d, err) < 0 ||
             write_endpoints(d, err) < 0)
                 return -1;
@@ -202,6 +221,7 @@ static int stop(struct daemon *d, struct error *err) {
                 (void) unlinkat(d->state_fd, ENDPOINTS_FILE, 0);
         d->supervisor = supervisor_free(d->supervisor);
         d->authority = authority_free(d->authority);
+        launch_plan_done(&d->plan);
         d->state_fd = fd_close(d->state_fd);
         d->signal_fd = fd_close(d->signal_fd);
         return 0;

@@ -78,7 +78,11 @@ static void check_keys(const struct ca_info *ca, struct health *h) {
                 add(h, "root_key", HEALTH_OK, "the root's key is on this machine; it is only needed to make intermediates");
         else
                 add(h, "root_key", HEALTH_OK, "the root's key is away");
-        if (ca->signer_uid == (int64_t) geteuid())
+        if (geteuid() == 0)
+                add(h, "separation", HEALTH_WARNING,
+                    "cad and cad-signer run as root, since there are no users cad and cad-signer to drop to: make them with "
+                    "`useradd --system cad` and `useradd --system cad-signer`, or start cad as another user");
+        else if (ca->signer_uid == (int64_t) geteuid())
                 add(h, "separation", HEALTH_WARNING,
                     "cad and cad-signer run as one user (uid %lld): the two processes are defence in depth then, and no boundary",
                     (long long) ca->signer_uid);

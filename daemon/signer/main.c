@@ -29,6 +29,8 @@
 #include "lib/base/text.h"
 
 #define EXIT_USAGE 2
+#define LOCK_PATIENCE_MS 3000 /* less than cad waits for a hello */
+#define LOCK_RETRY_MS 5
 
 /* What the command line says; all commands share it. */
 struct options {
@@ -229,6 +231,18 @@ struct session {
         struct buffer passphrase;
 };
 
+/* A cad that was killed leaves its signer behind for a moment, and is itself started again at once: that signer is waited for. */
+static int lock_place(struct session *s, struct error *err) {
+        int64_t until = moment_monotonic_ms() + (s->o.socket_fd >= 0 ? LOCK_PATIENCE_MS : 0);
+
+        while ((s->lock_fd = lock_take(s->place.state_fd, "lock", err)) < 0) {
+                if (err->code != ERR_BUSY || moment_monotonic_ms() >= until)
+                        return -1;
+                (void) usleep(LOCK_RETRY_MS * 1000);
+        }
+        return 0;
+}
+
 static int open_place(struct session *s, struct error *err) {
         struct error missing = { 0 };
 
@@ -243,8 +257,7 @@ static int open_place(struct session *s, struct error *err) {
                         return -1;
                 }
         }
-        s->lock_fd = lock_take(s->place.state_fd, "lock", err);
-        return s->lock_fd < 0 ? -1 : 0;
+        return lock_place(s, err);
 }
 
 static int read_conf(struct session *s, struct error *err) {

@@ -202,6 +202,14 @@ static void take_back(struct signlog *log) {
                 log->size = st.st_size;
 }
 
+/* The machine's fault, whatever it is, and over when its cause is: not an error of the program's, as other I/O is. */
+static int cannot_write(int errnum, struct error *err) {
+        (void) error_errno(err, errnum, "cannot write the signer's log");
+        if (err && err->code == ERR_IO)
+                err->code = ERR_STORE;
+        return -1;
+}
+
 int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer, const struct cert_wish *wish, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer line = { 0 };
         char now[MOMENT_TEXT_MAX], until[MOMENT_TEXT_MAX], serial[2 * SERIAL_MAX + 1], key[2 * SHA256_SIZE + 1];
@@ -217,7 +225,7 @@ int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer, const 
         if (line.failed)
                 return error_no_memory(err);
         if (fd_write_all(log->fd, buffer_bytes(&line)) < 0) {
-                (void) error_errno(err, errno, "cannot write the signer's log");
+                (void) cannot_write(errno, err);
                 take_back(log);
                 return -1;
         }
