@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define FORMAT_GUESS 120 /* bytes; nearly all that is formatted is shorter */
 #define BUFFER_MAX ((size_t) 1 << 31) /* bytes; nothing here is ever near it: a bound for arithmetic */
 
 void buffer_done(struct buffer *b) {
@@ -65,20 +66,29 @@ void buffer_text(struct buffer *b, const char *text) {
 }
 
 void buffer_format(struct buffer *b, const char *format, ...) {
-        va_list args, again;
+        uint8_t *at = buffer_reserve(b, FORMAT_GUESS);
+        size_t room = at ? b->capacity - b->size : 0;
+        va_list args;
         int length;
-        uint8_t *at;
 
+        if (!at)
+                return;
         va_start(args, format);
-        va_copy(again, args);
-        length = vsnprintf(NULL, 0, format, args);
+        length = vsnprintf((char *) at, room, format, args);
         va_end(args);
-        at = length < 0 ? NULL : buffer_reserve(b, (size_t) length);
-        if (at) {
-                (void) vsnprintf((char *) at, (size_t) length + 1, format, again);
-                b->size += (size_t) length;
+        if (length >= 0 && (size_t) length >= room) {
+                /* it did not fit: once more, with as much room as it said */
+                at = buffer_reserve(b, (size_t) length);
+                if (!at)
+                        return;
+                va_start(args, format);
+                length = vsnprintf((char *) at, (size_t) length + 1, format, args);
+                va_end(args);
         }
-        va_end(again);
+        if (length < 0)
+                b->failed = true;
+        else
+                b->size += (size_t) length;
 }
 
 const char *buffer_string(struct buffer *b) {
