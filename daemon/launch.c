@@ -48,18 +48,22 @@ void launch_plan_done(struct launch_plan *plan) {
         plan->state_dir = plan->store_path = plan->config_dir = plan->passphrase_file = NULL;
 }
 
-int launch_plan_make(const struct config *config, struct launch_plan *ret, struct error *err) {
-        CAD_AUTO(launch_plan_done) struct launch_plan plan = { .uid = (uid_t) -1, .gid = (gid_t) -1 };
-
-        if (asprintf(&plan.state_dir, "%s/signer", config->state_dir) < 0 ||
-            asprintf(&plan.store_path, "%s/cad.db", config->state_dir) < 0)
+static int fill_plan(const struct config *config, struct launch_plan *plan, struct error *err) {
+        if (asprintf(&plan->state_dir, "%s/signer", config->state_dir) < 0 ||
+            asprintf(&plan->store_path, "%s/cad.db", config->state_dir) < 0)
                 return error_no_memory(err);
-        if (copy(config->config_dir, &plan.config_dir, err) < 0 || copy(config->passphrase_file, &plan.passphrase_file, err) < 0 ||
-            signer_program(plan.program, sizeof(plan.program), err) < 0)
+        if (copy(config->config_dir, &plan->config_dir, err) < 0 ||
+            copy(config->passphrase_file, &plan->passphrase_file, err) < 0)
                 return -1;
-        *ret = plan;
-        plan = (struct launch_plan){ 0 };
-        return 0;
+        return signer_program(plan->program, sizeof(plan->program), err);
+}
+
+int launch_plan_make(const struct config *config, struct launch_plan *ret, struct error *err) {
+        *ret = (struct launch_plan){ .uid = (uid_t) -1, .gid = (gid_t) -1 };
+        if (fill_plan(config, ret, err) == 0)
+                return 0;
+        launch_plan_done(ret);
+        return -1;
 }
 
 static void fill_arguments(const struct launch_plan *plan, const char *argv[ARGS_MAX]) {

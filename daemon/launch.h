@@ -18,7 +18,6 @@ struct launch_plan {
 /** launch_plan_make() - @err: ERR_IO where cad-signer is not beside cad */
 int launch_plan_make(const struct config *config, struct launch_plan *ret, struct error *err);
 void launch_plan_done(struct launch_plan *plan);
-CAD_CLEANUP_DONE(struct launch_plan, launch_plan_done)
 
 /** struct launcher - who starts the signer, reaps it and signals it */
 struct launcher {

@@ -100,7 +100,7 @@ typedef void (*issue_done)(void *context, const struct issued *issued, const str
  * @err: threats.md §4 rows 1–30 as ERR_CSR_*, ERR_KEY_*, ERR_NAME*; ERR_PROFILE_UNKNOWN, ERR_VALIDITY_OUT_OF_RANGE, ERR_FORBIDDEN,
  *       ERR_IDEMPOTENCY_MISMATCH, ERR_SIGNER_UNAVAILABLE, ERR_OVERLOADED; through @done also what signer and store say
  */
-int authority_issue(struct authority *a, const struct issue_request *request, issue_done done, void *context,
+int authority_issue(struct authority *a, const struct issue_request *rq, issue_done done, void *context,
                     struct error *err);
 
 /* ---- looking up and revoking ---- */

@@ -352,8 +352,8 @@ static int receive_one(int fd, int64_t timeout_ms, uint8_t *frame, struct bytes 
 
 static int say_hello(int fd, int64_t timeout_ms, uint8_t *frame, struct sign_hello *ret, struct error *err) {
         struct signer_header header;
-        struct frame_reader fields;
-        struct bytes answer;
+        struct frame_reader fields = { 0 };
+        struct bytes answer = BYTES_NONE;
         struct error said = { 0 };
 
         if (send_frame(fd, sign_empty_encode(frame, SIGNER_HELLO, 0), err) < 0 ||
