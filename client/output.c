@@ -83,7 +83,7 @@ enum result output_close(void) {
 }
 
 /* printf, then one printable line of it: a line break in a peer's text shall not begin a line of ours. */
-static char *printable_line(const char *format, va_list args) {
+static char *CAD_PRINTF(1, 0) printable_line(const char *format, va_list args) {
         CAD_AUTO(free_text) char *raw = NULL;
         char *out;
         size_t size;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -90,9 +91,16 @@ static bool running_under_valgrind(void) {
         return preload && (strstr(preload, "/valgrind/") || strstr(preload, "vgpreload"));
 }
 
+/* Memory may be had and protected, but nothing new becomes code. */
+static int add_call(scmp_filter_ctx filter, int call) {
+        if (call == SCMP_SYS(mmap) || call == SCMP_SYS(mprotect))
+                return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
+}
+
 static int add_calls(scmp_filter_ctx filter, enum sandbox_stage stage) {
         for (size_t i = 0; i < stages[stage].count; i++) {
-                int rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, stages[stage].calls[i], 0);
+                int rc = add_call(filter, stages[stage].calls[i]);
 
                 if (rc < 0 && rc != -EEXIST && rc != -EDOM)
                         return rc;

@@ -285,9 +285,8 @@ static void tick(struct signer *s, struct clock_mark *written) {
         (void) pthread_mutex_unlock(&s->lock);
 }
 
-static void keep(struct signer *s, int signal_fd) {
+static void keep(struct signer *s, int signal_fd, struct clock_mark written) {
         struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN }, { .fd = s->ended_fd, .events = POLLIN } };
-        struct clock_mark written = s->mark;
 
         for (;;) {
                 struct signalfd_siginfo info;
@@ -365,6 +364,7 @@ int serve(const struct serve_options *options, struct error *err) {
         /* lives as long as the process: the signing threads may still be in it when serve() returns */
         static struct signer s;
         CAD_AUTO(fd_close) int signal_fd = -1;
+        struct clock_mark written;
         int64_t log_last_s = 0;
 
         s = (struct signer){ .socket_fd = options->socket_fd, .state_fd = options->state_fd, .config_fd = options->config_fd,
@@ -380,9 +380,12 @@ int serve(const struct serve_options *options, struct error *err) {
         /* glibc gives memory of a thread's heap back only after a look into /proc, which the sandbox of a signing thread is deadly to */
         (void) mallopt(M_TRIM_THRESHOLD, -1);
         if (signlog_open(s.state_fd, moment_now(), &s.rate, &s.log, &log_last_s, err) < 0 ||
-            restore_mark(&s, log_last_s, err) < 0 || sandbox_enter(SANDBOX_PROCESS, err) < 0 || start_threads(&s, err) < 0)
+            restore_mark(&s, log_last_s, err) < 0 || sandbox_enter(SANDBOX_PROCESS, err) < 0)
                 return -1;
-        keep(&s, signal_fd);
+        written = s.mark;
+        if (start_threads(&s, err) < 0)
+                return -1;
+        keep(&s, signal_fd, written);
         tick(&s, &(struct clock_mark){ 0 });
         return 0;
 }

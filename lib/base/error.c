@@ -37,9 +37,9 @@ static void slugs_make(void) {
         }
 }
 
-static void error_fill(struct error *err, enum error_code code, const char *file, int line, const char *format,
-                       va_list args) {
-        char text[ERROR_TEXT_MAX];
+static void CAD_PRINTF(5, 0) error_fill(struct error *err, enum error_code code, const char *file, int line,
+                                        const char *format, va_list args) {
+        char text[ERROR_TEXT_MAX + 8]; /* longer than what is kept, so that a cut is seen and marked */
 
         (void) vsnprintf(text, sizeof(text), format, args);
         text_make_printable(text, err->text, sizeof(err->text));
@@ -75,7 +75,7 @@ int error_set_field_at(struct error *err, enum error_code code, const char *fiel
 }
 
 int error_name_field(struct error *err, const char *format, ...) {
-        char field[ERROR_FIELD_MAX];
+        char field[ERROR_FIELD_MAX + 8];
         va_list args;
 
         if (!err || err->field[0])

@@ -47,6 +47,8 @@ static int open_checked(int dir_fd, const char *path, enum file_trust trust, siz
                 return error_set(err, ERR_NOT_FOUND, "%s is not there", path);
         if (fd < 0 && errno == ELOOP)
                 return error_set(err, ERR_FILE_UNSAFE, "%s is a symbolic link: give the file itself", path);
+        if (fd < 0 && errno == ENXIO) /* a socket */
+                return error_set(err, ERR_FILE_UNSAFE, "%s is not a regular file", path);
         if (fd < 0)
                 return error_errno(err, errno, "cannot open %s", path);
         if (fstat(fd, &st) < 0)

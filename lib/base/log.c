@@ -13,6 +13,7 @@
 #include "text.h"
 
 #define LOG_LINE_MAX 1024 /* bytes; a longer line is cut */
+#define LOG_RAW_MAX (LOG_LINE_MAX + 8) /* so that the cut is seen and marked */
 
 static void standard_error_sink(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
         char line[LOG_LINE_MAX + 256];
@@ -60,7 +61,7 @@ static void log_write(enum log_level level, const struct log_field *fields, size
 }
 
 void log_line(enum log_level level, const char *format, ...) {
-        char raw[LOG_LINE_MAX];
+        char raw[LOG_RAW_MAX];
         va_list args;
 
         if (level > current_level)
@@ -72,7 +73,7 @@ void log_line(enum log_level level, const char *format, ...) {
 }
 
 void log_fields(enum log_level level, const struct log_field *fields, size_t count, const char *format, ...) {
-        char raw[LOG_LINE_MAX];
+        char raw[LOG_RAW_MAX];
         va_list args;
 
         if (level > current_level)
@@ -84,12 +85,18 @@ void log_fields(enum log_level level, const struct log_field *fields, size_t cou
 }
 
 void log_error(enum log_level level, const struct error *err, const char *format, ...) {
-        char raw[LOG_LINE_MAX], what[501];
-        struct log_field fields[] = { { "CAD_ERROR", error_slug(err->code) }, { "CODE_FILE", err->file } };
+        char raw[LOG_RAW_MAX], what[501];
+        char line[16];
+        struct log_field fields[] = {
+                { "CAD_ERROR", error_slug(err->code) },
+                { "CODE_FILE", err->file },
+                { "CODE_LINE", err->file ? line : NULL },
+        };
         va_list args;
 
         if (level > current_level)
                 return;
+        (void) snprintf(line, sizeof(line), "%d", err->line);
         va_start(args, format);
         (void) vsnprintf(what, sizeof(what), format, args);
         va_end(args);

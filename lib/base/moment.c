@@ -16,6 +16,7 @@
 #define WEEK_S (7 * DAY_S)
 #define YEAR_S (365 * DAY_S)
 #define DURATION_MAX_S (INT64_C(100) * YEAR_S)
+#define MOMENT_FIRST INT64_C(-62135596800) /* 0001-01-01T00:00:00Z */
 
 static int64_t clock_ms(clockid_t clock) {
         struct timespec ts;
@@ -146,7 +147,8 @@ int moment_parse(const char *text, int64_t *ret, struct error *err) {
                 while (isdigit((unsigned char) *at))
                         at++;
         }
-        if (!ok || !take_offset(&at, &offset_s) || *at || moment_from_civil(&c, &t) < 0)
+        if (!ok || !take_offset(&at, &offset_s) || *at || moment_from_civil(&c, &t) < 0 || t - offset_s < MOMENT_FIRST ||
+            t - offset_s > MOMENT_LAST) /* an offset may lead out of the four digits of a year */
                 return error_set(err, ERR_REQUEST_MALFORMED,
                                  "'%.40s' is not a time: write it as 2027-01-31T12:00:00Z", text);
         *ret = t - offset_s;

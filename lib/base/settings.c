@@ -4,6 +4,7 @@
 #include "settings.h"
 
 #include <ini.h> /* inih */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -64,31 +65,42 @@ struct settings_state {
         struct bytes left;  /* what the reader has not handed out */
         int line;           /* of what it handed out last; Debian's inih does not tell its handler */
         struct error first; /* the first complaint: inih goes on after one */
+        int first_line;
 };
 
 static int complain(struct settings_state *state, const char *text) {
-        if (state->first.code == ERR_NONE)
-                (void) error_set(&state->first, ERR_CONFIG, "%s:%d: %s", state->name, state->line, text);
+        if (state->first.code != ERR_NONE)
+                return 0;
+        state->first_line = state->line;
+        (void) error_set(&state->first, ERR_CONFIG, "%s:%d: %s", state->name, state->line, text);
         return 0;
 }
 
-/* As fgets(): one line into @out. inih would cut a longer one in two and read the rest as a setting. */
+/*
+ * As fgets(): one line into @out, without the white space before it. inih would take an indented line for more of the
+ * setting above it, and would cut a line that is too long in two and read the rest as a setting.
+ */
 static char *next_line(char *out, int size, void *stream) {
         struct settings_state *state = stream;
-        const uint8_t *end = state->left.size ? memchr(state->left.data, '\n', state->left.size) : NULL;
-        size_t length = end ? (size_t) (end - state->left.data) + 1 : state->left.size;
+        struct bytes line = state->left;
+        const uint8_t *end = line.size ? memchr(line.data, '\n', line.size) : NULL;
+        char text[64];
 
-        if (length == 0 || size < 2)
+        if (line.size == 0 || size < 2)
                 return NULL;
+        if (end)
+                line.size = (size_t) (end - line.data) + 1;
+        state->left = BYTES(line.data + line.size, state->left.size - line.size);
         state->line++;
-        if (length > (size_t) size - 1) {
-                (void) complain(state, "this line is too long");
+        for (; line.size && (line.data[0] == ' ' || line.data[0] == '\t'); line.data++)
+                line.size--;
+        if (line.size > (size_t) size - 1) {
+                (void) snprintf(text, sizeof(text), "this line is too long: %d bytes at most", size - 2);
+                (void) complain(state, text);
                 return NULL;
         }
-        memcpy(out, state->left.data, length);
-        out[length] = '\0';
-        state->left.data += length;
-        state->left.size -= length;
+        memcpy(out, line.data, line.size);
+        out[line.size] = '\0';
         return out;
 }
 
@@ -109,7 +121,9 @@ static int on_setting(void *user, const char *section, const char *key, const ch
                 buffer_format(&text, "%s=: %s", key, err.text);
                 return complain(state, buffer_string(&text));
         }
-        if (!section_known)
+        if (!*section)
+                buffer_format(&text, "%s= is in no section: a line [Section] comes before it", key ? key : "");
+        else if (!section_known)
                 buffer_format(&text, "there is no section [%s]", section);
         else
                 buffer_format(&text, "there is no setting %s= in [%s]", key ? key : "", section);
@@ -124,7 +138,8 @@ int settings_parse(struct bytes content, const char *name, const struct setting 
         if (content.size && memchr(content.data, 0, content.size))
                 return error_set(err, ERR_CONFIG, "%s: has a NUL byte: it is no text file", name);
         rc = ini_parse_stream(next_line, &state, on_setting, &state);
-        if (state.first.code != ERR_NONE) {
+        /* a line that inih cannot read may make nonsense of those behind it: the first is the one to mend */
+        if (state.first.code != ERR_NONE && (rc <= 0 || rc >= state.first_line)) {
                 if (err)
                         *err = state.first;
                 return -1;

@@ -35,8 +35,10 @@ int setting_set_duration(void *target, const char *value, size_t offset, struct 
  * settings_read() - read one file
  * @settings: the known ones
  * @target: handed to the setters
- * @err:    ERR_CONFIG "path:line: …" for an unknown section or key, a bad value, a line that is no setting, NULs or more
- *          than 1 MiB; ERR_NOT_FOUND where the file is not there; ERR_FILE_UNSAFE
+ * @err:    ERR_CONFIG "path:line: …" for an unknown section or key, a bad value, a line that is no setting or over 198 bytes,
+ *          NULs; ERR_NOT_FOUND where the file is not there; ERR_FILE_UNSAFE, also for more than 1 MiB
+ *
+ * A setting is one line; white space before it does not matter. Of two, the later wins (or adds: a list).
  */
 int settings_read(int dir_fd, const char *path, const struct setting *settings, void *target, struct error *err);
 

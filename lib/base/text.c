@@ -48,29 +48,53 @@ bool utf8_valid(struct bytes in) {
         return true;
 }
 
-/* U+202A–U+202E and U+2066–U+2069 turn the text around them: a name shown must not do that. */
-static bool is_bidi_control(const uint8_t *p, size_t n) {
-        return n == 3 && p[0] == 0xe2 &&
-                ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) || (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+/* The scalar value of the well-formed sequence at @p. */
+static uint32_t utf8_scalar(const uint8_t *p, size_t n) {
+        static const uint8_t first_bits[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+        uint32_t c = p[0] & first_bits[n];
+
+        for (size_t i = 1; i < n; i++)
+                c = c << 6 | (p[i] & 0x3f);
+        return c;
 }
 
-static bool is_control(const uint8_t *p, size_t n) {
-        return (n == 1 && (p[0] < 0x20 || p[0] == 0x7f)) || (n == 2 && p[0] == 0xc2 && p[1] < 0xa0);
+/* What moves the cursor, turns the text around it, breaks the line or is not seen: a name shown must do none of it. */
+static bool is_hidden(uint32_t c) {
+        static const struct {
+                uint32_t first, last;
+        } hidden[] = {
+                { 0x0000, 0x001f }, /* C0 controls */
+                { 0x007f, 0x009f }, /* DEL and C1 controls */
+                { 0x061c, 0x061c }, /* ARABIC LETTER MARK */
+                { 0x200b, 0x200b }, /* ZERO WIDTH SPACE; the joiners behind it are part of how some scripts are written */
+                { 0x200e, 0x200f }, /* LEFT-TO-RIGHT MARK, RIGHT-TO-LEFT MARK */
+                { 0x2028, 0x202e }, /* LINE and PARAGRAPH SEPARATOR, bidirectional embeddings and overrides */
+                { 0x2060, 0x2060 }, /* WORD JOINER */
+                { 0x2066, 0x2069 }, /* bidirectional isolates */
+                { 0xfeff, 0xfeff }, /* ZERO WIDTH NO-BREAK SPACE */
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
+                if (c >= hidden[i].first && c <= hidden[i].last)
+                        return true;
+        return false;
 }
 
 const char *text_printable(struct bytes in, char *out, size_t size) {
         static const char cut[] = "…";
-        size_t at = 0, used = 0;
+        size_t at = 0, used = 0, mark = 0; /* where the mark fits still */
 
+        if (size == 0)
+                return out;
         while (at < in.size) {
                 size_t n = utf8_sequence(in.data + at, in.size - at);
-                bool shown = n > 0 && !is_control(in.data + at, n) && !is_bidi_control(in.data + at, n);
+                bool shown = n > 0 && !is_hidden(utf8_scalar(in.data + at, n));
                 size_t need = shown ? n : 1;
 
-                if (used + need + sizeof(cut) > size) {
-                        if (size >= sizeof(cut) && used + sizeof(cut) <= size) {
-                                memcpy(out + used, cut, sizeof(cut) - 1);
-                                used += sizeof(cut) - 1;
+                if (used + need >= size) {
+                        if (size >= sizeof(cut)) {
+                                memcpy(out + mark, cut, sizeof(cut) - 1);
+                                used = mark + sizeof(cut) - 1;
                         }
                         break;
                 }
@@ -80,6 +104,8 @@ const char *text_printable(struct bytes in, char *out, size_t size) {
                         out[used] = '?';
                 used += need;
                 at += n ? n : 1;
+                if (used + sizeof(cut) <= size)
+                        mark = used;
         }
         out[used] = '\0';
         return out;

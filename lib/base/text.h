@@ -9,10 +9,16 @@
 #include "bytes.h"
 #include "error.h"
 
-/** text_make_printable() - copy @in to @out (size @size, always ended), control characters and invalid UTF-8 as '?' */
+/**
+ * text_make_printable() - copy @in to @out, so that it can stand in a line of ours
+ * @size: bytes of @out, its NUL included; 0: nothing is written
+ *
+ * Invalid UTF-8, control characters, and what breaks the line, turns the text around it or is not seen (bidirectional
+ * marks and overrides, U+2028, zero-width space, …) become '?'. What does not fit is cut between characters and ends with "…".
+ */
 void text_make_printable(const char *in, char *out, size_t size);
 
-/** text_printable() - the same for bytes that may hold NULs; @out is cut with "…" where it is too small. Return: @out */
+/** text_printable() - the same for bytes that may hold NULs. Return: @out */
 const char *text_printable(struct bytes in, char *out, size_t size);
 
 /** utf8_valid() - whether @in is well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates) */

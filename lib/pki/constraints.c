@@ -712,6 +712,6 @@ int constraints_check_list(const struct name_constraints *nc, const struct san_l
                            const char *field, struct error *err) {
         for (size_t i = 0; i < names->count; i++)
                 if (constraints_check(nc, &names->items[i], err) < 0)
-                        return error_name_field(err, "%s[%zu]", field, i);
+                        return error_name_field(err, "%s[%u]", field, names->items[i].place);
         return 0;
 }

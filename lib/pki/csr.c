@@ -394,15 +394,25 @@ static int csr_from_any_der(struct bytes der, struct csr **ret, struct error *er
         return refuse_other_der(der, err) < 0 ? -1 : csr_from_der(der, ret, err);
 }
 
-/* A request is longer than 127 octets: it starts with 0x30 and an octet that starts no character of a text. */
+/*
+ * "0" starts a text too. A long form length is an octet that starts no character of a text (a request has one: it is longer
+ * than 127 octets); a short form length, of a small private key, must be the right one.
+ */
 static bool is_der(struct bytes text) {
         if (text.size < 2 || text.data[0] != DER_SEQUENCE)
                 return false;
-        return (text.data[1] >= 0x80 && text.data[1] < 0xc0) || !memmem(text.data, text.size, "-----BEGIN ", 11);
+        return (text.data[1] >= 0x80 && text.data[1] < 0xc0) || text.size == 2u + text.data[1];
 }
 
 static bool is_request_label(const char *label) {
         return strcmp(label, "CERTIFICATE REQUEST") == 0 || strcmp(label, "NEW CERTIFICATE REQUEST") == 0;
+}
+
+/* PEM that cannot be read is a request that cannot be read. */
+static int malformed_pem(struct error *err) {
+        if (err && err->code == ERR_BODY_MALFORMED)
+                err->code = ERR_CSR_MALFORMED;
+        return error_name_field(err, "csr");
 }
 
 static int find_request(struct bytes text, struct buffer *ret_der, struct error *err) {
@@ -414,7 +424,7 @@ static int find_request(struct bytes text, struct buffer *ret_der, struct error 
                 int found = pem_next(&text, label, &der, err);
 
                 if (found < 0)
-                        return error_name_field(err, "csr");
+                        return malformed_pem(err);
                 if (found == 0)
                         break;
                 if (!is_request_label(label)) {

@@ -62,7 +62,7 @@ int csr_from_der(struct bytes der, struct csr **ret, struct error *err);
 
 /**
  * csr_from_text() - the same for what a person or program sends: DER, or PEM of one request with text around it
- * @err: also ERR_PRIVATE_KEY_IN_BODY (a private key is in it: it is neither kept nor logged), ERR_BODY_MALFORMED, ERR_BODY_TOO_LARGE,
+ * @err: also ERR_PRIVATE_KEY_IN_BODY (a private key is in it: it is neither kept nor logged), ERR_BODY_TOO_LARGE,
  *       ERR_CSR_MALFORMED for a certificate or two requests
  */
 int csr_from_text(struct bytes text, struct csr **ret, struct error *err);

@@ -33,7 +33,7 @@ struct attribute {
 static const struct attribute attributes[] = {
         { "CN",                     "\x55\x04\x03", 3,  64, DIRECTORY },
         { "SN",                     "\x55\x04\x04", 3,  64, DIRECTORY },
-        { "serialNumber",           "\x55\x04\x05", 3,  64, DIRECTORY },
+        { "serialNumber",           "\x55\x04\x05", 3,  64, PRINTABLE },
         { "C",                      "\x55\x04\x06", 3,   2, PRINTABLE },
         { "L",                      "\x55\x04\x07", 3, 128, DIRECTORY },
         { "ST",                     "\x55\x04\x08", 3, 128, DIRECTORY },
@@ -78,30 +78,11 @@ static bool is_ascii(struct bytes s) {
         return true;
 }
 
-/* What is not seen, or turns the text around it, besides the controls that text_printable() replaces. */
-static bool has_hidden_character(struct bytes s) {
-        static const struct bytes hidden[] = {
-                { (const uint8_t *) "\xd8\x9c", 2 },     /* U+061C ARABIC LETTER MARK */
-                { (const uint8_t *) "\xe2\x80\x8b", 3 }, /* U+200B ZERO WIDTH SPACE */
-                { (const uint8_t *) "\xe2\x80\x8e", 3 }, /* U+200E LEFT-TO-RIGHT MARK */
-                { (const uint8_t *) "\xe2\x80\x8f", 3 }, /* U+200F RIGHT-TO-LEFT MARK */
-                { (const uint8_t *) "\xe2\x80\xa8", 3 }, /* U+2028 LINE SEPARATOR */
-                { (const uint8_t *) "\xe2\x80\xa9", 3 }, /* U+2029 PARAGRAPH SEPARATOR */
-                { (const uint8_t *) "\xe2\x81\xa0", 3 }, /* U+2060 WORD JOINER */
-                { (const uint8_t *) "\xef\xbb\xbf", 3 }, /* U+FEFF ZERO WIDTH NO-BREAK SPACE */
-        };
-
-        for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
-                if (s.size && memmem(s.data, s.size, hidden[i].data, hidden[i].size))
-                        return true;
-        return false;
-}
-
-/* No control or bidirectional control characters, nothing that is not UTF-8. */
+/* Nothing that text_printable() would replace: controls, what turns the text or is not seen, what is not UTF-8. */
 static bool is_showable(struct bytes s) {
-        char shown[VALUE_MAX + 8];
+        char shown[VALUE_MAX + 1];
 
-        return s.size <= VALUE_MAX && !has_hidden_character(s) &&
+        return s.size <= VALUE_MAX &&
                 bytes_equal(bytes_of(text_printable(s, shown, sizeof(shown))), s);
 }
 

@@ -34,7 +34,7 @@ CAD_CLEANUP(struct public_key, public_key_free)
 /**
  * public_key_from_spki() - read and check a SubjectPublicKeyInfo
  *
- * Refused (threats.md §4 rows 6–11), cheap checks first so that a hostile key costs under 50 ms: a type or curve that is not in
+ * Refused (threats.md §4 rows 6–11), cheap checks first so that a hostile key costs under 50 ms (70 ms from 8000 bits of RSA): a type or curve that is not in
  * enum key_type, compressed or explicit EC points, points not on the curve or at infinity, Ed25519 with parameters, RSA outside
  * 2048–8192 bits or not a multiple of 8 bits, exponent even, below 65537 or above 2^256, modulus even, negative, with leading zeros, prime, with a
  * factor below 752, factors too close (Fermat, 100 rounds), ROCA (CVE-2017-15361).

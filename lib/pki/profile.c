@@ -555,7 +555,7 @@ int profile_check_names(const struct profile *profile, const struct san_list *na
                 const struct san *name = &names->items[i];
                 bool wildcard = name->type == SAN_DNS && name->value.size && name->value.data[0] == '*';
 
-                (void) snprintf(where, sizeof(where), "%s[%zu]", field, i);
+                (void) snprintf(where, sizeof(where), "%s[%u]", field, name->place);
                 if (!(profile->name_types & SAN_BIT(name->type)))
                         return error_set_field(err, ERR_NAME_NOT_ALLOWED, where,
                                                "'%s' is a kind of name (%s) that the profile '%s' does not allow: take "

@@ -16,7 +16,7 @@
  * @err: ERR_KEY_UNSUPPORTED (size), ERR_KEY_WEAK (too short, a small exponent, a small factor, factors too close, ROCA),
  *       ERR_KEY_INVALID (no RSA key at all)
  *
- * What costs nothing comes first. Nearly all the time is the primality test of the modulus, which every good key goes
- * through: 2.5 ms for 2048 bits, 17 ms for 4096, 70 ms for 8192.
+ * What costs nothing comes first; what it refuses takes less than 0.1 ms. Nearly all the time of the others is the primality
+ * test of the modulus: 2 ms for 2048 bits, 14 ms for 4096, 70 ms for 8192, good key or not.
  */
 int rsa_check(struct bytes modulus, struct bytes exponent, unsigned *ret_bits, struct error *err);

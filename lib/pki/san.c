@@ -493,7 +493,7 @@ static int too_many(struct error *err) {
 
 int san_list_add(struct san_list *list, enum san_type type, struct bytes value, struct error *err) {
         char canonical[SAN_TEXT_MAX];
-        struct san name = { .type = type, .value = BYTES(canonical, 0) };
+        struct san name = { .type = type, .value = BYTES(canonical, 0), .place = list->given++ };
         uint8_t *copy;
 
         if (!is_kind(type))

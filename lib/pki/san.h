@@ -29,12 +29,14 @@ enum san_type {
 struct san {
         enum san_type type;
         struct bytes value;
+        unsigned place; /* in what was given to the list, duplicates counted: for complaints */
 };
 
 /** struct san_list - names without duplicates, in the order in which they came; zero-initialised is empty */
 struct san_list {
         struct san items[SAN_COUNT_MAX];
         size_t count;
+        unsigned given; /* names so far, duplicates too */
 };
 
 /** san_list_done() - free the values */

@@ -15,6 +15,7 @@ struct wish {
         int64_t count;
 };
 
+/* clang-format off */
 static const struct json_member members[] = {
         { "csr", JSON_MEMBER_TEXT, JSON_TO(struct wish, csr), .required = true, .max = 16384 },
         { "profile", JSON_MEMBER_TEXT, JSON_TO(struct wish, profile), .max = 64 },
@@ -22,6 +23,7 @@ static const struct json_member members[] = {
         { "force", JSON_MEMBER_BOOL, JSON_TO(struct wish, force) },
         { "count", JSON_MEMBER_INTEGER, JSON_TO(struct wish, count), .max = 1000 },
 };
+/* clang-format on */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         CAD_AUTO(json_drop) json_t *document = NULL, *again = NULL;
@@ -36,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (json_read(buffer_bytes(&out), JSON_DEPTH_MAX, 8 * JSON_BODY_MAX, &again, &err) < 0 ||
             !json_equal(document, again))
                 abort();
-        if (json_members_read(document, members, ARRAY_SIZE(members), &wish, /* ret_given= */ NULL, &err) == 0 &&
+        if (json_members_read(document, members, ARRAY_SIZE(members), &wish, /* ret_given= */ NULL,
+                              &err) == 0 &&
             !wish.csr)
                 abort();
         json_append_text(&text, wish.csr);

@@ -18,11 +18,13 @@ import http.client
 import json
 import os
 import pathlib
+import pickle
 import re
 import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -125,6 +127,18 @@ class Daemon:
         self.wait_until(self.ready, START_S, "cad is not ready")
         return self
 
+    def start_refused(self, env=None, **more):
+        """Start it where it must not start. Return: what it said; it has ended with 1 and READY was never told."""
+        self.log.unlink(missing_ok=True)
+        done = run(["--state-dir", self.state, *self.args], env={**self.env, **(env or {})}, cwd=self.base, **more)
+        assert done.returncode == 1, f"it ended with {done.returncode}:\n{done.stderr}"
+        assert not self.ready_file.exists()
+        return done.stderr
+
+    @property
+    def ready_file(self):
+        return self.state / "endpoints.json"
+
     def check_alive(self):
         """AssertionError with the log if cad has ended."""
         assert self.process.poll(
@@ -192,9 +206,11 @@ class Daemon:
 
     def connect(self):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(ANSWER_S)
+        # With a timeout of Python's, a full backlog is an error at once; the kernel's waits.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", ANSWER_S, 0))
         try:
             sock.connect(str(self.socket))
+            sock.settimeout(ANSWER_S)
         except BaseException:
             sock.close()
             self.check_alive()
@@ -229,6 +245,30 @@ class Daemon:
         """A certificate for a CSR in DER; @fields are the other members of the JSON."""
         import csrs
         return self.post("/v1/certificates", {"csr": csrs.pem(csr), **fields})
+
+    def as_user(self, uid, gid, groups, method, path, body=None, headers=None):
+        """A request from another user: uid, gid and groups of the process that connects."""
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self.check_alive = lambda: None     # cad is no child of this process
+            try:
+                os.setgroups(groups)
+                os.setresgid(gid, gid, gid)
+                os.setresuid(uid, uid, uid)
+                answer = self.request(method, path, body, headers)
+                told = pickle.dumps((answer.status, answer.headers, answer.body))
+            except BaseException as error:      # to the test, whatever it is
+                told = pickle.dumps(repr(error))
+            with open(writer, "wb") as out:
+                out.write(told)
+            os._exit(0)
+        os.close(writer)
+        with open(reader, "rb") as told:
+            found = pickle.load(told)
+        os.waitpid(pid, 0)
+        assert not isinstance(found, str), found
+        return Answer(*found)
 
     def raw(self, data):
         """Send bytes, then everything that comes back until the other side closes or says no more
@@ -295,6 +335,24 @@ class Daemon:
         """AssertionError if a sanitizer has found something."""
         found = REPORTS.search(self.log_text())
         assert not found, self.log_text()[found.start():][:6000]
+
+
+def run(args, timeout=START_S, **more):
+    """cad with these words, to its end; its output as text."""
+    require_build()
+    more.setdefault("env", environment())
+    more.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run([CAD, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                          timeout=timeout, **more)
+
+
+def openssl(*args, input=None):
+    """Output of openssl with these words, as text; AssertionError if it fails."""
+    if isinstance(input, str):
+        input = input.encode()
+    done = subprocess.run(["openssl", *args], input=input, capture_output=True, timeout=30)
+    assert done.returncode == 0, (args, done.stderr)
+    return done.stdout.decode(errors="replace")
 
 
 def is_signer(pid):

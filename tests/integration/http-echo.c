@@ -46,7 +46,8 @@ static uint64_t number(const struct exchange *x, const char *key, uint64_t max) 
 }
 
 static void sleep_ms(uint64_t ms) {
-        struct timespec t = { .tv_sec = (time_t) (ms / 1000), .tv_nsec = (long) (ms % 1000) * 1000000 };
+        struct timespec t = { .tv_sec = (time_t) (ms / 1000),
+                              .tv_nsec = (long) (ms % 1000) * 1000000 };
 
         (void) nanosleep(&t, /* remaining= */ NULL);
 }
@@ -102,7 +103,8 @@ static void on_json(struct exchange *x) {
                 const json_t *names;
         } wish = { 0 };
         static const struct json_member members[] = {
-                { "csr", JSON_MEMBER_TEXT, JSON_TO(struct wish, csr), .required = true, .max = 16384 },
+                { "csr", JSON_MEMBER_TEXT, JSON_TO(struct wish, csr), .required = true,
+                  .max = 16384 },
                 { "names", JSON_MEMBER_TEXTS, JSON_TO(struct wish, names), .max = 100 },
         };
         CAD_AUTO(json_drop) json_t *document = NULL;
@@ -116,16 +118,21 @@ static void on_json(struct exchange *x) {
                 return exchange_problem(x, &err);
         }
         if (json_read(exchange_body(x), JSON_DEPTH_MAX, UPLOAD_MAX, &document, &err) < 0 ||
-            json_members_read(document, members, ARRAY_SIZE(members), &wish, /* ret_given= */ NULL, &err) < 0)
+            json_members_read(document, members, ARRAY_SIZE(members), &wish, /* ret_given= */ NULL,
+                              &err) < 0)
                 return exchange_problem(x, &err);
-        exchange_json(x, 201, json_pack("{s:s, s:I}", "csr", wish.csr, "names", (json_int_t) json_array_size(wish.names)));
+        exchange_json(x, 201,
+                      json_pack("{s:s, s:I}", "csr", wish.csr, "names",
+                                (json_int_t) json_array_size(wish.names)));
 }
 
 static void on_whoami(struct exchange *x) {
         const struct peer *peer = exchange_peer(x);
 
-        exchange_json(x, 200, json_pack("{s:s, s:i, s:i, s:b}", "peer", peer->text, "uid", (int) peer->uid, "groups",
-                                        (int) peer->groups_len, "principal", exchange_principal(x) != NULL));
+        exchange_json(x, 200,
+                      json_pack("{s:s, s:i, s:i, s:b}", "peer", peer->text, "uid", (int) peer->uid,
+                                "groups", (int) peer->groups_len, "principal",
+                                exchange_principal(x) != NULL));
 }
 
 static void on_fault(struct exchange *x) {
@@ -207,9 +214,14 @@ static void committer_stop(struct committer *committer) {
         (void) pthread_join(committer->thread, /* retval= */ NULL);
 }
 
-enum access { ANYBODY, NOBODY, STRANGER };
+enum access {
+        ANYBODY,
+        NOBODY,
+        STRANGER
+};
 
-static int authorize(void *context, struct exchange *x, const struct route *route, struct error *err) {
+static int authorize(void *context, struct exchange *x, const struct route *route,
+                     struct error *err) {
         (void) context;
         if (route->access == NOBODY)
                 return error_set(err, ERR_FORBIDDEN, "nobody may do this");
@@ -264,8 +276,9 @@ static int limit_set(struct http_limits *limits, const char *argument) {
         uint64_t value;
 
         for (size_t i = 0; i < ARRAY_SIZE(limit_names); i++)
-                if (strlen(limit_names[i].name) == size && strncmp(limit_names[i].name, argument, size) == 0 &&
-                    argument[size] == '=' && text_to_u64(argument + size + 1, 1000000, &value) == 0) {
+                if (strlen(limit_names[i].name) == size &&
+                    strncmp(limit_names[i].name, argument, size) == 0 && argument[size] == '=' &&
+                    text_to_u64(argument + size + 1, 1000000, &value) == 0) {
                         *(unsigned *) ((char *) limits + limit_names[i].offset) = (unsigned) value;
                         return 0;
                 }
@@ -276,14 +289,16 @@ static int listen_unix(const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-        if (snprintf(address.sun_path, sizeof(address.sun_path), "%s", path) >= (int) sizeof(address.sun_path) ||
+        if (snprintf(address.sun_path, sizeof(address.sun_path), "%s", path) >=
+                    (int) sizeof(address.sun_path) ||
             bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 || listen(fd, 256) < 0)
                 return fd_close(fd);
         return fd;
 }
 
 static int listen_tcp(const char *port_path) {
-        struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         socklen_t size = sizeof(address);
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         struct error err = { 0 };
@@ -293,13 +308,18 @@ static int listen_tcp(const char *port_path) {
             getsockname(fd, (struct sockaddr *) &address, &size) < 0)
                 return fd_close(fd);
         (void) snprintf(port, sizeof(port), "%u", ntohs(address.sin_port));
-        return file_replace(AT_FDCWD, port_path, bytes_of(port), 0600, &err) < 0 ? fd_close(fd) : fd;
+        return file_replace(AT_FDCWD, port_path, bytes_of(port), 0600, &err) < 0 ? fd_close(fd)
+                                                                                 : fd;
 }
 
 int main(int argc, char **argv) {
-        static struct committer committer = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
-        struct http_config config = { .routes = routes, .routes_len = ARRAY_SIZE(routes), .context = &committer,
-                                      .authorize = authorize, .host_allowed = host_allowed };
+        static struct committer committer = { .lock = PTHREAD_MUTEX_INITIALIZER,
+                                              .wake = PTHREAD_COND_INITIALIZER };
+        struct http_config config = { .routes = routes,
+                                      .routes_len = ARRAY_SIZE(routes),
+                                      .context = &committer,
+                                      .authorize = authorize,
+                                      .host_allowed = host_allowed };
         struct http_listener listener = { .kind = HTTP_UNIX };
         struct http_server *server = NULL;
         struct error err = { 0 };
@@ -319,7 +339,9 @@ int main(int argc, char **argv) {
         (void) sigaddset(&signals, SIGINT);
         (void) pthread_sigmask(SIG_BLOCK, &signals, /* oldset= */ NULL);
 
-        listener.fd = argc < 2 ? -1 : listener.kind == HTTP_UNIX ? listen_unix(argv[1]) : listen_tcp(argv[1]);
+        listener.fd = argc < 2               ? -1
+                : listener.kind == HTTP_UNIX ? listen_unix(argv[1])
+                                             : listen_tcp(argv[1]);
         if (listener.fd < 0)
                 return 2;
         config.listeners = &listener;

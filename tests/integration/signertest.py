@@ -172,7 +172,7 @@ def sanitized():
 
 
 def faked(when):
-    """Environment for a process whose clock says so: "-10m", "+31d", "-10m x60", "@1970-01-02 00:00:00"."""
+    """Environment for a process whose clock says so: "+31d", "+1430m x60", "@1970-01-02 00:00:00"."""
     if not FAKETIME:
         pytest.skip("libfaketime is not installed")
     if sanitized():
@@ -291,9 +291,11 @@ class Signer:
         self.next_id += 1
         return self.raw(issue_frame(self.next_id, **wish), self.next_id)
 
-    def issue_many(self, count, window=64, **wish):
-        """@count certificates, @window in flight. Return: their DER, in the order of the answers."""
+    def issue_many(self, count, **wish):
+        """@count certificates, as many in flight as the socket holds both ways (an answer that is not
+        taken is dropped). Return: their DER, in the order of the answers."""
         leaves, sent = [], 0
+        window = max(2, min(64, 64 * 1024 // len(issue_frame(**wish))))
         while len(leaves) < count:
             while sent < count and sent - len(leaves) < window:
                 self.send(issue_frame(sent + 1, **wish))

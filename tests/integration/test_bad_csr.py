@@ -88,7 +88,7 @@ def check_certificate(ca, answer, expect, key):
     common_names = [attribute.value for attribute in leaf.subject]
     constraints = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
     assert name_texts(san.value) == sorted(expect.names) == sorted(issued["names"])
-    assert common_names == ([expect.cn] if expect.cn else [])
+    assert common_names == ([expect.common_name] if expect.common_name else [])
     assert san.critical == (not common_names), "critical if and only if the subject is empty"
     assert not constraints.ca
     assert f"{leaf.serial_number:x}" == issued["serial"].lstrip("0")

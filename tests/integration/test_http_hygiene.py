@@ -53,8 +53,8 @@ class Reply:
         return f"{self.status} closed={self.closed} {self.data[:600]!r}"
 
 
-def read_reply(sock, timeout=ANSWER_S, wait_close=0.3, head=False):
-    """One answer, and whether the connection is closed after it."""
+def read_reply(sock, timeout=ANSWER_S, wait_close=0.1, head=False):
+    """One answer, and whether the connection is closed after it: at once, unless it says that it will be."""
     found, until = b"", time.monotonic() + timeout
     while True:
         reply = Reply(found, False)
@@ -70,6 +70,8 @@ def read_reply(sock, timeout=ANSWER_S, wait_close=0.3, head=False):
         if not part:
             return Reply(found, True)
         found += part
+    if reply.headers.get("connection", "").lower() == "close":
+        wait_close = max(wait_close, 2)
     if select.select([sock], [], [], wait_close)[0]:
         try:
             more = sock.recv(65536)
@@ -471,9 +473,10 @@ def test_slow_request_is_dropped_at_the_limit(data):
 
 def test_slow_reader_is_dropped_at_the_limit():
     with Echo(answer_timeout_s=1) as server, server.connect() as sock:
-        before = server.fds()
         sock.sendall(get(b"/v1/big?kib=256"))       # more than the socket holds; may take 1 + 4 s
-        time.sleep(2)
+        time.sleep(0.5)                             # it is accepted by then
+        before = server.fds()
+        time.sleep(1.5)
         assert server.fds() == before
         until = time.monotonic() + 8
         while server.fds() == before:
@@ -594,7 +597,8 @@ def test_full_queue_is_told_at_once():
             sock.sendall(get(b"/v1/slow?ms=700"))
         replies = [read_reply(sock) for sock in held]
         refused = [reply for reply in replies if reply.status == 503]
-        assert {reply.status for reply in replies} == {200, 503} and 3 <= len(refused) <= 4, replies
+        # one at work and one waiting; fewer, if all come before the worker has taken the first
+        assert {reply.status for reply in replies} == {200, 503} and 4 <= len(refused) <= 5, replies
         assert all("retry-after" in reply.headers and not reply.closed for reply in refused)
         for sock in held:
             sock.close()

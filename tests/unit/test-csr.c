@@ -613,8 +613,7 @@ END_TEST
 START_TEST(a_request_has_a_limit_of_size) {
         uint8_t *octets = calloc(1, CSR_MAX + 1);
 
-        octets[0] = 0x30;
-        octets[1] = 0x82;
+        octets[0] = 0x30; /* an empty SEQUENCE, and all the rest behind it */
         check_refused(BYTES(octets, CSR_MAX + 1), ERR_BODY_TOO_LARGE, "csr", "65537 octets", "too large");
         check_refused(BYTES(octets, CSR_MAX), ERR_CSR_MALFORMED, "csr", "follow", "as large as may be");
         free(octets);
@@ -643,10 +642,10 @@ static const struct {
         { "a certificate", { CERTIFICATE }, ERR_CSR_MALFORMED, "certificate was sent" },
         { "a certificate behind the request", { REQUEST, CERTIFICATE }, ERR_CSR_MALFORMED, "certificate was sent" },
         { "a certificate and something else", { CERTIFICATE, REQUEST, EC_PARAMETERS }, ERR_CSR_MALFORMED, "certificate was sent" },
-        { "text alone", { TEXT }, ERR_CSR_MALFORMED, "no request" },
+        { "text alone, whose \"0\" is what a SEQUENCE starts with", { TEXT }, ERR_CSR_MALFORMED, "no request" },
         { "another block alone", { EC_PARAMETERS }, ERR_CSR_MALFORMED, "'EC PARAMETERS'" },
         { "nothing", { END_OF_PIECES }, ERR_CSR_MALFORMED, "no request" },
-        { "a request that was cut", { CUT }, ERR_BODY_MALFORMED, "was cut" },
+        { "a request that was cut", { CUT }, ERR_CSR_MALFORMED, "was cut" },
         { "a private key alone", { PRIVATE_KEY }, ERR_PRIVATE_KEY_IN_BODY, "private key" },
         { "a private key behind the request", { REQUEST, PRIVATE_KEY }, ERR_PRIVATE_KEY_IN_BODY, "make a new key" },
         { "a private key before a request that was cut", { PRIVATE_KEY, CUT }, ERR_PRIVATE_KEY_IN_BODY, "private key" },

@@ -104,6 +104,7 @@ static const struct {
         { "L of 129", PART(LOCALITY, DER_UTF8_STRING, X64 X64 "x"), "csr.subject.L", "128" },
         { "ST of 129", PART(STATE, DER_UTF8_STRING, X64 X64 "x"), "csr.subject.ST", "128" },
         { "serialNumber of 64", PART(SERIAL, DER_PRINTABLE_STRING, X64), NULL, NULL },
+        { "serialNumber as UTF8String", PART(SERIAL, DER_UTF8_STRING, "1"), "csr.subject.serialNumber", "PrintableString" },
         { "serialNumber of 65", PART(SERIAL, DER_PRINTABLE_STRING, X64 "x"), "csr.subject.serialNumber", "64" },
         { "emailAddress", PART(EMAIL, DER_IA5_STRING, "a@home.lan"), NULL, NULL },
         { "emailAddress as UTF8String", PART(EMAIL, DER_UTF8_STRING, "a@home.lan"), "csr.subject.emailAddress", "IA5String" },

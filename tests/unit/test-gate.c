@@ -16,6 +16,7 @@ static struct gate_header field(const char *name, const char *value) {
         return (struct gate_header){ name, value, strlen(name), strlen(value) };
 }
 
+/* clang-format off */
 static const struct {
         const char *why, *version;
         bool good;
@@ -57,6 +58,7 @@ static const struct {
         { "two Idempotency-Keys", "HTTP/1.1", false, { { "Host", "a" }, { "Idempotency-Key", "x" }, { "Idempotency-Key", "x" } } },
         { "two Content-Types", "HTTP/1.1", false, { { "Host", "a" }, { "Content-Type", "a/b" }, { "Content-Type", "a/b" } } },
 };
+/* clang-format on */
 
 START_TEST(framing_that_can_be_read_in_two_ways_is_refused) {
         struct gate_request request = { .version = requests[_i].version };
@@ -79,7 +81,11 @@ START_TEST(a_nul_in_a_name_or_value_is_refused) {
         gate_add(&name, (struct gate_header){ "X\0A", "1", 3, 1 });
         ck_refused(gate_check(&name, &err), err, ERR_REQUEST_MALFORMED);
         gate_add(&value, field("Host", "a"));
-        gate_add(&value, (struct gate_header){ "X-A", "1\0" "2", 3, 3 });
+        gate_add(&value,
+                 (struct gate_header){ "X-A",
+                                       "1\0"
+                                       "2",
+                                       3, 3 });
         ck_refused(gate_check(&value, &err), err, ERR_REQUEST_MALFORMED);
 }
 END_TEST
@@ -97,6 +103,7 @@ START_TEST(as_many_fields_as_there_may_be_and_not_one_more) {
 END_TEST
 
 /* What libmicrohttpd 0.9.75 leaves of "GET /a HTTP/1.1 CRLF …" in its buffer: line ends, ':' and '?' are NUL. */
+/* clang-format off */
 static const struct {
         const char *why;
         bool good;
@@ -110,6 +117,7 @@ static const struct {
         { "a NUL in the last value", false, "GET /a HTTP/1.1\r\nHost: x\r\nX-A: 1@2\r\n\r\n" },
         { "a NUL in the path", false, "GET /a@b HTTP/1.1\r\nHost: x\r\n\r\n" },
 };
+/* clang-format on */
 
 /* Takes the wire apart in place as libmicrohttpd does, '@' standing for NUL. */
 static void take_apart(char *p, struct gate_request *request) {
@@ -119,8 +127,10 @@ static void take_apart(char *p, struct gate_request *request) {
         for (char *end = strpbrk(request->path, "? @"); end < request->version; end++)
                 if (strchr("? @", *end))
                         *end = '\0';
-        for (char *line = strchr((char *) request->version, '\n') + 1, *next; *line != '\r'; line = next) {
-                char *colon = strchr(line, ':'), *value = colon + 1 + strspn(colon + 1, " \t"), *end = strchr(value, '\n');
+        for (char *line = strchr((char *) request->version, '\n') + 1, *next; *line != '\r';
+             line = next) {
+                char *colon = strchr(line, ':'), *value = colon + 1 + strspn(colon + 1, " \t"),
+                     *end = strchr(value, '\n');
 
                 next = end + 1;
                 *end = '\0';
@@ -148,6 +158,7 @@ START_TEST(lines_that_do_not_follow_each_other_are_refused) {
 }
 END_TEST
 
+/* clang-format off */
 static const struct { const char *why, *name, *value; bool good; } contents[] = {
         { "UTF-8", "Content-Type", "application/json; charset=utf-8", true },
         { "UTF-8 in quotes", "Content-Type", "application/json; charset=\"UTF-8\"", true },
@@ -157,13 +168,15 @@ static const struct { const char *why, *name, *value; bool good; } contents[] = 
         { "identity", "Content-Encoding", "identity", true },
         { "gzip", "Content-Encoding", "gzip", false },
 };
+/* clang-format on */
 
 START_TEST(a_body_is_plain_utf_8) {
         struct gate_request request = { .version = "HTTP/1.1" };
         struct error err = { 0 };
 
         gate_add(&request, field(contents[_i].name, contents[_i].value));
-        ck_assert_msg(gate_content(&request, &err) == (contents[_i].good ? 0 : -1), "%s", contents[_i].why);
+        ck_assert_msg(gate_content(&request, &err) == (contents[_i].good ? 0 : -1), "%s",
+                      contents[_i].why);
         ck_assert(contents[_i].good || err.code == ERR_MEDIA_TYPE);
 }
 END_TEST
@@ -179,6 +192,7 @@ START_TEST(the_name_of_a_host_has_no_port_and_no_brackets) {
 }
 END_TEST
 
+/* clang-format off */
 static const struct { const char *accept; int chosen; enum error_code code; } accepts[] = {
         { NULL, 0, 0 },
         { "", 0, 0 },
@@ -198,6 +212,7 @@ static const struct { const char *accept; int chosen; enum error_code code; } ac
         { "application/json;q=\"", -1, ERR_REQUEST_MALFORMED },
         { ";;;", -1, ERR_REQUEST_MALFORMED },
 };
+/* clang-format on */
 
 START_TEST(accept_chooses_the_heaviest_then_the_first) {
         static const char *const offers[] = { "application/json", "application/pkix-cert" };
@@ -206,9 +221,11 @@ START_TEST(accept_chooses_the_heaviest_then_the_first) {
         int rc = media_choose(accepts[_i].accept, offers, 2, &chosen, &err);
 
         if (accepts[_i].chosen >= 0)
-                ck_assert_msg(rc == 0 && chosen == (size_t) accepts[_i].chosen, "%s: %zu %s", accepts[_i].accept, chosen, err.text);
+                ck_assert_msg(rc == 0 && chosen == (size_t) accepts[_i].chosen, "%s: %zu %s",
+                              accepts[_i].accept, chosen, err.text);
         else
-                ck_assert_msg(rc == -1 && err.code == accepts[_i].code && chosen == 99, "%s", accepts[_i].accept);
+                ck_assert_msg(rc == -1 && err.code == accepts[_i].code && chosen == 99, "%s",
+                              accepts[_i].accept);
 }
 END_TEST
 
@@ -229,10 +246,12 @@ int main(void) {
         Suite *suite = suite_create("gate");
         TCase *tc = tcase_create("gate");
 
-        tcase_add_loop_test(tc, framing_that_can_be_read_in_two_ways_is_refused, 0, ARRAY_SIZE(requests));
+        tcase_add_loop_test(tc, framing_that_can_be_read_in_two_ways_is_refused, 0,
+                            ARRAY_SIZE(requests));
         tcase_add_test(tc, a_nul_in_a_name_or_value_is_refused);
         tcase_add_test(tc, as_many_fields_as_there_may_be_and_not_one_more);
-        tcase_add_loop_test(tc, lines_that_do_not_follow_each_other_are_refused, 0, ARRAY_SIZE(layouts));
+        tcase_add_loop_test(tc, lines_that_do_not_follow_each_other_are_refused, 0,
+                            ARRAY_SIZE(layouts));
         tcase_add_loop_test(tc, a_body_is_plain_utf_8, 0, ARRAY_SIZE(contents));
         tcase_add_test(tc, the_name_of_a_host_has_no_port_and_no_brackets);
         tcase_add_loop_test(tc, accept_chooses_the_heaviest_then_the_first, 0, ARRAY_SIZE(accepts));

@@ -9,8 +9,10 @@
 #include "daemon/http/json.h"
 #include "lib/base/macros.h"
 
-#define TEXT(s) { (const uint8_t *) (s), sizeof(s) - 1 }
+#define TEXT(s) \
+        { (const uint8_t *) (s), sizeof(s) - 1 }
 
+/* clang-format off */
 static const struct { const char *why; struct bytes body; } refused[] = {
         { "nothing", TEXT("") },
         { "a byte order mark", TEXT("\xef\xbb\xbf{}") },
@@ -36,13 +38,15 @@ static const struct { const char *why; struct bytes body; } refused[] = {
         { "a bare string", TEXT("\"a\"") },
         { "half an object", TEXT("{\"a\":") },
 };
+/* clang-format on */
 
 START_TEST(json_that_parsers_read_differently_is_refused) {
         json_t *document = NULL;
         struct error err = { 0 };
 
-        ck_assert_msg(json_read(refused[_i].body, JSON_DEPTH_MAX, JSON_BODY_MAX, &document, &err) == -1, "%s",
-                      refused[_i].why);
+        ck_assert_msg(json_read(refused[_i].body, JSON_DEPTH_MAX, JSON_BODY_MAX, &document, &err) ==
+                              -1,
+                      "%s", refused[_i].why);
         ck_assert_int_eq(err.code, ERR_BODY_MALFORMED);
         ck_assert_ptr_null(document);
 }
@@ -72,8 +76,8 @@ START_TEST(brackets_in_a_string_are_no_nesting) {
         CAD_AUTO(json_drop) json_t *document = NULL;
         struct error err = { 0 };
 
-        ck_ok(json_read(BYTES_LITERAL("[\"[[[[[[[[[[[[[[[[[[[[\\\"[[[[[{{{{{\"]"), JSON_DEPTH_MAX, JSON_BODY_MAX,
-                        &document, &err),
+        ck_ok(json_read(BYTES_LITERAL("[\"[[[[[[[[[[[[[[[[[[[[\\\"[[[[[{{{{{\"]"), JSON_DEPTH_MAX,
+                        JSON_BODY_MAX, &document, &err),
               err);
 }
 END_TEST
@@ -83,7 +87,8 @@ START_TEST(a_body_of_the_greatest_size_is_read_and_one_byte_more_is_not) {
         struct error err = { 0 };
 
         ck_ok(json_read(BYTES_LITERAL("{\"a\":1}"), JSON_DEPTH_MAX, 7, &document, &err), err);
-        ck_refused(json_read(BYTES_LITERAL("{\"a\":1} "), JSON_DEPTH_MAX, 7, &document, &err), err, ERR_BODY_TOO_LARGE);
+        ck_refused(json_read(BYTES_LITERAL("{\"a\":1} "), JSON_DEPTH_MAX, 7, &document, &err), err,
+                   ERR_BODY_TOO_LARGE);
 }
 END_TEST
 
@@ -94,17 +99,21 @@ struct wish {
         int64_t count;
 };
 
+/* clang-format off */
 static const struct json_member members[] = {
         { "csr", JSON_MEMBER_TEXT, JSON_TO(struct wish, csr), .required = true, .max = 8 },
         { "names", JSON_MEMBER_TEXTS, JSON_TO(struct wish, names), .max = 2 },
         { "force", JSON_MEMBER_BOOL, JSON_TO(struct wish, force) },
         { "count", JSON_MEMBER_INTEGER, JSON_TO(struct wish, count), .max = 100 },
 };
+/* clang-format on */
 
-static int read_wish(const char *text, struct wish *wish, json_t **document, unsigned *given, struct error *err) {
+static int read_wish(const char *text, struct wish *wish, json_t **document, unsigned *given,
+                     struct error *err) {
         struct error parsing = { 0 };
 
-        ck_ok(json_read(bytes_of(text), JSON_DEPTH_MAX, JSON_BODY_MAX, document, &parsing), parsing);
+        ck_ok(json_read(bytes_of(text), JSON_DEPTH_MAX, JSON_BODY_MAX, document, &parsing),
+              parsing);
         return json_members_read(*document, members, ARRAY_SIZE(members), wish, given, err);
 }
 
@@ -114,8 +123,9 @@ START_TEST(known_members_fill_the_struct) {
         struct error err = { 0 };
         unsigned given = 0;
 
-        ck_ok(read_wish("{\"csr\":\"12345678\",\"names\":[\"a\",\"b\"],\"force\":true,\"count\":null}", &wish, &document,
-                        &given, &err),
+        ck_ok(read_wish(
+                      "{\"csr\":\"12345678\",\"names\":[\"a\",\"b\"],\"force\":true,\"count\":null}",
+                      &wish, &document, &given, &err),
               err);
         ck_assert_str_eq(wish.csr, "12345678");
         ck_assert_uint_eq(json_array_size(wish.names), 2);
@@ -125,6 +135,7 @@ START_TEST(known_members_fill_the_struct) {
 }
 END_TEST
 
+/* clang-format off */
 static const struct { const char *body, *field; } wrong[] = {
         { "{}", "csr" },
         { "{\"csr\":null}", "csr" },
@@ -141,13 +152,15 @@ static const struct { const char *body, *field; } wrong[] = {
         { "{\"csr\":\"x\",\"Names\":[]}", "Names" },
         { "{\"csr\":\"x\",\"key\":\"y\"}", "key" },
 };
+/* clang-format on */
 
 START_TEST(a_member_that_does_not_fit_is_refused_by_name) {
         CAD_AUTO(json_drop) json_t *document = NULL;
         struct wish wish = { 0 };
         struct error err = { 0 };
 
-        ck_assert_msg(read_wish(wrong[_i].body, &wish, &document, NULL, &err) == -1, "%s", wrong[_i].body);
+        ck_assert_msg(read_wish(wrong[_i].body, &wish, &document, NULL, &err) == -1, "%s",
+                      wrong[_i].body);
         ck_assert_int_eq(err.code, ERR_BODY_MALFORMED);
         ck_assert_str_eq(err.field, wrong[_i].field);
 }
@@ -184,12 +197,14 @@ int main(void) {
         Suite *suite = suite_create("json");
         TCase *tc = tcase_create("json");
 
-        tcase_add_loop_test(tc, json_that_parsers_read_differently_is_refused, 0, ARRAY_SIZE(refused));
+        tcase_add_loop_test(tc, json_that_parsers_read_differently_is_refused, 0,
+                            ARRAY_SIZE(refused));
         tcase_add_test(tc, nesting_has_a_greatest_depth);
         tcase_add_test(tc, brackets_in_a_string_are_no_nesting);
         tcase_add_test(tc, a_body_of_the_greatest_size_is_read_and_one_byte_more_is_not);
         tcase_add_test(tc, known_members_fill_the_struct);
-        tcase_add_loop_test(tc, a_member_that_does_not_fit_is_refused_by_name, 0, ARRAY_SIZE(wrong));
+        tcase_add_loop_test(tc, a_member_that_does_not_fit_is_refused_by_name, 0,
+                            ARRAY_SIZE(wrong));
         tcase_add_test(tc, an_array_is_no_object);
         tcase_add_test(tc, text_is_escaped_so_that_it_reads_back);
         suite_add_tcase(suite, tc);

@@ -27,6 +27,7 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
+/* clang-format off */
 static const struct {
         const char *why, *method, *path;
         int row; /* -1: refused with code */
@@ -68,20 +69,23 @@ static const struct {
         { "a fragment", "GET", "/v1/certificates#x", -1, ERR_REQUEST_MALFORMED, NULL, NULL },
         { "not on this listener", "GET", "/v1/tcp", -1, ERR_NOT_FOUND, NULL, NULL },
 };
+/* clang-format on */
 
 START_TEST(a_path_is_found_only_as_it_stands_in_the_table) {
         struct route_match match = { .params_len = 99 };
         char allow[ROUTE_ALLOW_MAX];
         struct error err = { 0 };
-        int rc = route_find(routes, ARRAY_SIZE(routes), HTTP_ON(HTTP_UNIX), lookups[_i].method, lookups[_i].path,
-                            &match, allow, &err);
+        int rc = route_find(routes, ARRAY_SIZE(routes), HTTP_ON(HTTP_UNIX), lookups[_i].method,
+                            lookups[_i].path, &match, allow, &err);
 
         if (lookups[_i].row < 0) {
-                ck_assert_msg(rc == -1 && err.code == lookups[_i].code, "%s: %s", lookups[_i].why, err.text);
+                ck_assert_msg(rc == -1 && err.code == lookups[_i].code, "%s: %s", lookups[_i].why,
+                              err.text);
                 ck_assert_uint_eq(match.params_len, 99);
                 return;
         }
-        ck_assert_msg(rc == 0 && match.route == &routes[lookups[_i].row], "%s: %s", lookups[_i].why, err.text);
+        ck_assert_msg(rc == 0 && match.route == &routes[lookups[_i].row], "%s: %s", lookups[_i].why,
+                      err.text);
         if (lookups[_i].param)
                 ck_assert_str_eq(route_param(&match, lookups[_i].param), lookups[_i].value);
         ck_assert_ptr_null(route_param(&match, "nothing"));
@@ -93,10 +97,12 @@ START_TEST(allow_names_the_methods_of_the_path) {
         char allow[ROUTE_ALLOW_MAX];
         struct error err;
 
-        ck_refused(route_find(routes, ARRAY_SIZE(routes), 0, "PUT", "/v1/certificates", &match, allow, &err), err,
-                   ERR_METHOD_NOT_ALLOWED);
+        ck_refused(route_find(routes, ARRAY_SIZE(routes), 0, "PUT", "/v1/certificates", &match,
+                              allow, &err),
+                   err, ERR_METHOD_NOT_ALLOWED);
         ck_assert_str_eq(allow, "GET, HEAD, POST");
-        ck_refused(route_find(routes, ARRAY_SIZE(routes), 0, "GET", "/v1/certificates/1/revoke", &match, allow, &err),
+        ck_refused(route_find(routes, ARRAY_SIZE(routes), 0, "GET", "/v1/certificates/1/revoke",
+                              &match, allow, &err),
                    err, ERR_METHOD_NOT_ALLOWED);
         ck_assert_str_eq(allow, "POST");
 }
@@ -119,6 +125,7 @@ START_TEST(a_path_of_the_greatest_length_fits_and_one_more_does_not) {
 }
 END_TEST
 
+/* clang-format off */
 static const struct {
         const char *why;
         struct route rows[2];
@@ -130,6 +137,7 @@ static const struct {
         { "the same twice", { { "GET", "/a", handler, 0, 0, 0, 0 }, { "GET", "/a", handler, 0, 0, 0, 0 } } },
         { "hidden by a parameter", { { "GET", "/a/{x}", handler, 0, 0, 0, 0 }, { "GET", "/a/b", handler, 0, 0, 0, 0 } } },
 };
+/* clang-format on */
 
 START_TEST(a_broken_table_is_refused_at_start) {
         struct error err;
@@ -145,6 +153,7 @@ START_TEST(a_good_table_is_taken) {
 }
 END_TEST
 
+/* clang-format off */
 static const struct {
         const char *why, *key, *value, *decoded; /* decoded NULL: refused */
 } parameters[] = {
@@ -162,6 +171,7 @@ static const struct {
         { "overlong UTF-8", "name", "%c0%ae", NULL },
         { "no name", "", "x", NULL },
 };
+/* clang-format on */
 
 START_TEST(a_query_parameter_is_decoded_strictly) {
         struct query query = { 0 };
@@ -208,7 +218,8 @@ int main(void) {
         Suite *suite = suite_create("router");
         TCase *tc = tcase_create("router");
 
-        tcase_add_loop_test(tc, a_path_is_found_only_as_it_stands_in_the_table, 0, ARRAY_SIZE(lookups));
+        tcase_add_loop_test(tc, a_path_is_found_only_as_it_stands_in_the_table, 0,
+                            ARRAY_SIZE(lookups));
         tcase_add_test(tc, allow_names_the_methods_of_the_path);
         tcase_add_test(tc, a_path_of_the_greatest_length_fits_and_one_more_does_not);
         tcase_add_loop_test(tc, a_broken_table_is_refused_at_start, 0, ARRAY_SIZE(tables));

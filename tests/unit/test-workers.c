@@ -61,7 +61,8 @@ START_TEST(what_many_threads_push_is_run_once_each) {
         for (size_t i = 0; i < MANY; i++)
                 tasks[i] = (struct task){ .work.run = task_run, .ran = &ran };
         for (size_t i = 0; i < PUSHERS; i++) {
-                pushers[i] = (struct pusher){ workers, tasks + i * (MANY / PUSHERS), MANY / PUSHERS };
+                pushers[i] = (struct pusher){ workers, tasks + i * (MANY / PUSHERS),
+                                              MANY / PUSHERS };
                 ck_assert_int_eq(pthread_create(&threads[i], NULL, push_all, &pushers[i]), 0);
         }
         for (size_t i = 0; i < PUSHERS; i++)

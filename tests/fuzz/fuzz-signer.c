@@ -1,0 +1,141 @@
+/*
+ * What a captured cad may say: the input is one frame. Whatever passes decoding and policy is made into a certificate, and
+ * that must be a leaf of the signer's own making, inside profile, constraints and issuer.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/signer/create.h"
+#include "daemon/signer/policy.h"
+#include "lib/base/file.h"
+
+#define NOW INT64_C(4102444800) /* 2100-01-01T00:00:00Z: always after the build, and the corpus is made for it */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Not assert(): a build without asserts must still find it. */
+static void must(bool holds) {
+        if (!holds)
+                abort();
+}
+
+static struct ca *ca;
+static struct profile_set *profiles;
+static char folder[] = "/tmp/cad-fuzz-XXXXXX";
+
+static void remove_folder(void) {
+        static const char *const files[] = { "ca/ca.conf",   "ca/root.crt",  "ca/root.key", "ca/int-1.crt", "ca/int-1.key",
+                                             "ca/int-2.crt", "ca/int-2.key", "ca",          "mark",         "" };
+        char path[64];
+
+        ca = ca_free(ca);
+        profiles = profiles_free(profiles);
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+                (void) snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+                (void) remove(path);
+        }
+}
+
+/* Once: a CA in a folder of its own. */
+static void make_ca(void) {
+        struct ca_place place = { .config_fd = -1 };
+        struct ca_plan plan;
+        struct error err = { 0 };
+
+        must(mkdtemp(folder) != NULL);
+        (void) atexit(remove_folder);
+        place.state_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        must(place.state_fd >= 0 && ca_plan_defaults(&plan, &err) == 0);
+        plan.name = "Fuzz CA";
+        plan.public_url = "http://ca.lan";
+        must(constraints_close(plan.constraints, &err) == 0 && ca_create(&place, &plan, NOW, &err) == 0);
+        must(ca_load(place.state_fd, BYTES_NONE, &ca, &err) == 0 && profiles_load(-1, NULL, &profiles, &err) == 0);
+        plan.constraints = constraints_free(plan.constraints);
+        (void) close(place.state_fd);
+}
+
+/* What a leaf may never be, whoever asked. */
+static void check_leaf(const struct policy_grant *grant) {
+        CAD_AUTO(buffer_done) struct buffer der = { 0 };
+        CAD_AUTO(san_list_done) struct san_list names = { .count = 0 };
+        struct cert_wish wish = grant->wish;
+        static uint8_t octets[CERT_MAX];
+        struct error err = { 0 };
+        struct der_writer w;
+        struct cert cert;
+
+        wish.serial = BYTES_LITERAL("\x10\1\2\3\4\5\6\7\10");
+        der_writer_init(&w, octets, sizeof(octets));
+        cert_put_leaf(&w, &grant->issuer->signs_as, &wish);
+        must(!w.failed && cert_sign(grant->issuer->key, der_writer_bytes(&w), &der, &err) == 0);
+        must(cert_read(buffer_bytes(&der), &cert, &err) == 0 && cert_compare(&cert, &grant->issuer->signs_as, &wish, &err) == 0);
+        must(!cert.is_ca && !(cert.key_usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)) && !cert.unknown_critical);
+        must(!cert.name_constraints.size && cert.extension_count <= 9);
+        must(cert.validity.not_before >= grant->issuer->cert.validity.not_before &&
+             cert.validity.not_after <= grant->issuer->cert.validity.not_after);
+        must(cert.validity.not_after - cert.validity.not_before < grant->profile->validity_max_s);
+        must(!ca_owns_key(ca, cert.spki));
+        must(san_list_from_der(&names, cert.san, "names", NULL) == 0 && names.count > 0);
+        must(constraints_check_list(grant->issuer->constraints, &names, "names", NULL) == 0);
+}
+
+static void try_policy(const struct sign_issue *issue) {
+        CAD_AUTO(policy_grant_done) struct policy_grant grant = { 0 };
+        struct error err = { 0 };
+
+        if (policy_check(ca, profiles, issue, NOW, &grant, &err) == 0)
+                check_leaf(&grant);
+        else
+                must(err.code != ERR_NONE && err.text[0] && !grant.issuer && grant.names.count == 0);
+}
+
+/* As it is; and with what a fuzzer cannot guess: the profile's digest, and a validity that passes. */
+static void on_issue(struct frame_reader *fields) {
+        struct sign_issue issue;
+        struct error err = { 0 };
+        const struct profile *profile;
+        static uint8_t again[SIGNER_FRAME_MAX];
+        struct sign_issue copy;
+        struct signer_header header;
+        struct frame_reader reader;
+
+        if (sign_issue_decode(fields, &issue, &err) < 0) {
+                must(err.code == ERR_MESSAGE_MALFORMED);
+                return;
+        }
+        must(frame_open(sign_issue_encode(again, 1, &issue), &header, &reader, NULL) == 0 && sign_issue_decode(&reader, &copy, NULL) == 0);
+        must(bytes_equal(issue.names, copy.names) && bytes_equal(issue.spki, copy.spki) && strcmp(issue.profile, copy.profile) == 0 &&
+             strcmp(issue.common_name, copy.common_name) == 0 && issue.validity.not_after == copy.validity.not_after);
+        try_policy(&issue);
+        profile = profiles_find(profiles, issue.profile, NULL);
+        if (!profile)
+                profile = profiles_find(profiles, "client", NULL);
+        (void) snprintf(issue.profile, sizeof(issue.profile), "%s", profile->name);
+        memcpy(issue.profile_digest, profile->digest, sizeof(profile->digest));
+        try_policy(&issue);
+        issue.issuer[0] = '\0';
+        issue.validity = (struct validity){ NOW, NOW + profile->validity_default_s - 1 };
+        try_policy(&issue);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        struct signer_header header;
+        struct frame_reader fields;
+        struct error err = { 0 };
+
+        if (!ca)
+                make_ca();
+        if (frame_open(BYTES(data, size), &header, &fields, &err) < 0) {
+                must(err.code == ERR_MESSAGE_MALFORMED);
+                return 0;
+        }
+        must(size <= SIGNER_FRAME_MAX);
+        if (header.type == SIGNER_ISSUE)
+                on_issue(&fields);
+        else
+                (void) frame_done(&fields);
+        return 0;
+}

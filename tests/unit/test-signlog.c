@@ -1,0 +1,337 @@
+/*
+ * The signer's log: what stands in a line, what a start reads from it, and what a full disk leaves behind.
+ */
+#include "signer-fixture.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "daemon/signer/signlog.h"
+#include "lib/base/text.h"
+
+#define NOW INT64_C(1795290000) /* 2026-11-21T19:40:00Z */
+
+static struct scratch scratch;
+static struct profile_set *profiles;
+
+static void set_up(void) {
+        struct error err = { 0 };
+
+        scratch_open(&scratch);
+        ck_ok(profiles_load(-1, NULL, &profiles, &err), err);
+}
+
+static void tear_down(void) {
+        profiles = profiles_free(profiles);
+        scratch_close(&scratch);
+}
+
+static struct signlog *open_log(struct rate *rate, int64_t *last_s) {
+        struct signlog *log = NULL;
+        struct error err = { 0 };
+
+        ck_ok(signlog_open(scratch.fd, NOW, rate, &log, last_s, &err), err);
+        return log;
+}
+
+static int issue_names(struct signlog *log, int64_t now_s, struct san_list *names, struct error *err) {
+        struct cert_wish wish = { .profile = profiles_find(profiles, "server", NULL), .serial = BYTES_LITERAL("\x10\x20\x30"),
+                                  .spki = BYTES_LITERAL("spki"), .names = names, .validity = { now_s, now_s + DAY } };
+
+        return signlog_issue(log, now_s, "int-1", &wish, err);
+}
+
+static void issue(struct signlog *log, int64_t now_s) {
+        CAD_AUTO(san_list_done) struct san_list names = { .count = 0 };
+        struct error err = { 0 };
+
+        ck_ok(san_list_add_text(&names, "nas.lan", &err), err);
+        ck_ok(san_list_add_text(&names, "10.0.0.1", &err), err);
+        ck_ok(issue_names(log, now_s, &names, &err), err);
+}
+
+static const char *content(struct buffer *text, const char *name) {
+        struct error err = { 0 };
+
+        buffer_done(text);
+        ck_ok(file_read(scratch.fd, name, FILE_SECRET, 64 * 1024 * 1024, text, &err), err);
+        return buffer_string(text);
+}
+
+/* Opens what is on disk with a limit of @per_hour. Return: how many of the last hour were counted */
+static uint32_t counted(uint32_t per_hour, int64_t *last_s) {
+        struct rate rate = { .per_hour = per_hour };
+
+        (void) signlog_free(open_log(&rate, last_s));
+        return rate_last_hour(&rate, NOW);
+}
+
+START_TEST(a_line_says_who_what_and_until_when) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct rate rate = { 0 };
+        int64_t last_s = -1;
+        struct signlog *log = open_log(&rate, &last_s);
+
+        ck_assert_int_eq(last_s, 0);
+        issue(log, NOW);
+        ck_assert_str_eq(content(&text, "log"),
+                         "2026-11-21T19:40:00Z issue serial=102030 issuer=int-1 profile=server "
+                         "key=6feecc8c16c5551d9feb3eb5f77e2da773bf68bd9ef9c52927ceb2c86e56892b until=2026-11-22T19:40:00Z names=nas.lan,10.0.0.1\n");
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(names_beyond_a_line_are_counted) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        CAD_AUTO(san_list_done) struct san_list names = { .count = 0 };
+        struct rate rate = { 0 };
+        int64_t last_s;
+        struct error err = { 0 };
+        struct signlog *log = open_log(&rate, &last_s);
+        const char *line;
+
+        for (int i = 0; i < SAN_COUNT_MAX; i++) {
+                char name[256];
+
+                (void) snprintf(name, sizeof(name), "%063d.%063d.%03d.lan", i + 1, i + 1, i);
+                ck_ok(san_list_add_text(&names, name, &err), err);
+        }
+        ck_ok(issue_names(log, NOW, &names, &err), err);
+        line = content(&text, "log");
+        ck_assert_uint_le(strlen(line), SIGNLOG_LINE_MAX);
+        ck_assert_msg(strstr(line, ",+"), "no count in '%s'", line);
+        ck_assert_uint_eq(line[strlen(line) - 1], '\n');
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(a_start_counts_the_last_hour) {
+        struct rate rate = { 0 };
+        int64_t last_s = 0;
+        struct signlog *log = open_log(&rate, &last_s);
+        static const int64_t ages[] = { 7200, 3601, 3600, 3599, 1800, 60, 1, 0 };
+
+        for (size_t i = 0; i < ARRAY_SIZE(ages); i++)
+                issue(log, NOW - ages[i]);
+        (void) signlog_free(log);
+        ck_assert_uint_eq(counted(0, &last_s), 5);
+        ck_assert_int_eq(last_s, NOW);
+        ck_assert_uint_eq(counted(100, &last_s), 5);
+}
+END_TEST
+
+START_TEST(lines_of_a_clock_that_was_ahead_are_not_the_last_hour) {
+        struct rate rate = { 0 };
+        int64_t last_s = 0;
+        struct signlog *log = open_log(&rate, &last_s);
+        struct error err = { 0 };
+
+        issue(log, NOW);
+        issue(log, NOW + 365 * DAY);
+        issue(log, NOW + 200); /* set back by less than five minutes: that is of now */
+        (void) signlog_free(log);
+        ck_assert_uint_eq(counted(10, &last_s), 2);
+        log = open_log(&rate, &last_s);
+        issue(log, NOW + 365 * DAY);
+        (void) signlog_free(log);
+        (void) counted(10, &last_s);
+        ck_assert_int_eq(last_s, NOW + 365 * DAY);
+        ck_ok(signlog_clock_accepted(scratch.fd, NOW, &err), err); /* and root says that it was wrong */
+        ck_assert_uint_eq(counted(10, &last_s), 2);
+        ck_assert_int_eq(last_s, NOW);
+}
+END_TEST
+
+START_TEST(accepting_a_clock_makes_no_log) {
+        struct error err = { 0 };
+
+        ck_ok(signlog_clock_accepted(scratch.fd, NOW, &err), err);
+        ck_assert(!scratch_has(&scratch, "log"));
+        scratch_write(&scratch, "log", "", 0600);
+        ck_ok(signlog_clock_accepted(scratch.fd, NOW, &err), err);
+        struct stat st;
+
+        ck_assert_int_eq(fstatat(scratch.fd, "log", &st, 0), 0);
+        ck_assert_int_eq(st.st_size, 0);
+}
+END_TEST
+
+START_TEST(a_half_line_is_ended_and_counts_for_nothing) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct rate rate = { 0 };
+        int64_t last_s = 0;
+        struct signlog *log;
+
+        scratch_write(&scratch, "log", "2026-11-21T19:30:00Z issue serial=01 x\n2026-11-21T19:31:00Z issue seri", 0600);
+        log = open_log(&rate, &last_s);
+        ck_assert_uint_eq(rate_last_hour(&rate, NOW), 1);
+        issue(log, NOW);
+        ck_assert_ptr_nonnull(strstr(content(&text, "log"), " seri\n2026-11-21T19:40:00Z issue"));
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(lines_that_are_none_are_passed_over) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        int64_t last_s = 0;
+
+        buffer_text(&text, "\n\nx\nnot a time at all, but long\n9999-99-99T99:99:99Z issue x\n");
+        for (int i = 0; i < 200000; i++)
+                buffer_text(&text, "y"); /* longer than what is read at once */
+        buffer_text(&text, "\n2026-11-21T19:39:00Z issue serial=01 x\n2026-11-21T19:39:30Z note\n");
+        scratch_write(&scratch, "log", buffer_string(&text), 0600);
+        ck_assert_uint_eq(counted(10, &last_s), 1);
+        ck_assert_int_eq(last_s, NOW - 30);
+        ck_assert_uint_eq(counted(0, &last_s), 1);
+}
+END_TEST
+
+START_TEST(every_line_of_the_hour_is_counted_however_long) {
+        struct rate rate = { 0 };
+        int64_t last_s = 0;
+        struct signlog *log = open_log(&rate, &last_s);
+        CAD_AUTO(san_list_done) struct san_list names = { .count = 0 };
+        struct error err = { 0 };
+        uint32_t inside = 0;
+
+        for (int i = 0; i < 20; i++) {
+                char name[256];
+
+                (void) snprintf(name, sizeof(name), "%063d.%03d.lan", i + 1, i);
+                ck_ok(san_list_add_text(&names, name, &err), err);
+        }
+        for (int i = 0; i < 6000; i++) { /* 10 MiB, the first third before the hour */
+                int64_t t = NOW - 5400 + i * 5400 / 6000;
+
+                ck_ok(issue_names(log, t, &names, &err), err);
+                inside += t > NOW - 3600;
+        }
+        ck_assert_uint_gt(inside, 3000);
+        ck_assert(!signlog_rotate_due(log));
+        (void) signlog_free(log);
+        ck_assert_uint_eq(counted(10000, &last_s), inside);
+        ck_ok(renameat(scratch.fd, "log", scratch.fd, "log.1"), err);
+        ck_assert_uint_eq(counted(10000, &last_s), inside);
+        ck_assert_int_eq(last_s, NOW - 1);
+}
+END_TEST
+
+START_TEST(a_full_file_is_put_aside_and_eight_are_kept) {
+        struct rate rate = { 0 };
+        int64_t last_s = 0;
+        struct signlog *log = open_log(&rate, &last_s);
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct error err = { 0 };
+        char name[32];
+
+        for (int i = 0; i < SIGNLOG_KEPT + 3; i++) {
+                issue(log, NOW + i);
+                ck_ok(signlog_rotate(log, &err), err);
+                ck_assert(!signlog_rotate_due(log));
+        }
+        issue(log, NOW + 100);
+        ck_assert_ptr_nonnull(strstr(content(&text, "log"), "T19:41:40Z"));
+        for (int i = 1; i <= SIGNLOG_KEPT; i++) {
+                char when[16];
+
+                (void) snprintf(name, sizeof(name), "log.%d", i);
+                (void) snprintf(when, sizeof(when), "T19:40:%02dZ", SIGNLOG_KEPT + 3 - i);
+                ck_assert_msg(strstr(content(&text, name), when), "%s has not %s", name, when);
+        }
+        (void) snprintf(name, sizeof(name), "log.%d", SIGNLOG_KEPT + 1);
+        ck_assert(!scratch_has(&scratch, name));
+        ck_ok(signlog_sync(log, &err), err);
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(a_rotation_that_fails_loses_nothing) {
+        struct rate rate = { 0 };
+        int64_t last_s = 0;
+        struct signlog *log = open_log(&rate, &last_s);
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct error err;
+
+        issue(log, NOW);
+        ck_assert_int_eq(mkdirat(scratch.fd, "log.new", 0700), 0); /* stands for a disk without room for one more file */
+        ck_refused(signlog_rotate(log, &err), err, ERR_IO);
+        issue(log, NOW + 1);
+        ck_assert_int_eq(unlinkat(scratch.fd, "log.new", AT_REMOVEDIR), 0);
+        ck_ok(signlog_rotate(log, &err), err);
+        issue(log, NOW + 2);
+        ck_assert_ptr_nonnull(strstr(content(&text, "log.1"), "T19:40:01Z"));
+        ck_assert_ptr_nonnull(strstr(content(&text, "log"), "T19:40:02Z"));
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(a_full_disk_leaves_no_half_line) {
+        struct rate rate = { 0 };
+        int64_t last_s = 0;
+        struct signlog *log = open_log(&rate, &last_s);
+        CAD_AUTO(san_list_done) struct san_list names = { .count = 0 };
+        struct rlimit limit = { 0, RLIM_INFINITY };
+        struct error err = { 0 };
+        struct stat before, after;
+
+        (void) signal(SIGXFSZ, SIG_IGN);
+        issue(log, NOW);
+        ck_ok(san_list_add_text(&names, "nas.lan", &err), err);
+        ck_assert_int_eq(fstatat(scratch.fd, "log", &before, 0), 0);
+        for (rlim_t room = 0; room < 150; room += 7) {
+                int rc;
+
+                limit.rlim_cur = (rlim_t) before.st_size + room;
+                (void) setrlimit(RLIMIT_FSIZE, &limit); /* Check writes files too: nothing is asserted before it is lifted */
+                rc = issue_names(log, NOW, &names, &err);
+                limit.rlim_cur = RLIM_INFINITY;
+                (void) setrlimit(RLIMIT_FSIZE, &limit);
+                ck_assert_int_eq(rc, -1);
+                ck_assert_int_eq(error_kind(err.code), ERROR_FAULT);
+                ck_assert_int_eq(fstatat(scratch.fd, "log", &after, 0), 0);
+                ck_assert_int_eq(after.st_size, before.st_size);
+        }
+        issue(log, NOW);
+        ck_assert_uint_eq(counted(10, &last_s), 2);
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(a_log_that_is_no_file_is_refused) {
+        struct rate rate = { 0 };
+        struct signlog *log = (struct signlog *) 0x1;
+        int64_t last_s = 7;
+        struct error err;
+
+        ck_assert_int_eq(mkfifoat(scratch.fd, "log", 0600), 0);
+        ck_refused(signlog_open(scratch.fd, NOW, &rate, &log, &last_s, &err), err, ERR_FILE_UNSAFE);
+        ck_assert_int_eq(unlinkat(scratch.fd, "log", 0), 0);
+        ck_assert_int_eq(symlinkat("elsewhere", scratch.fd, "log"), 0);
+        ck_assert_int_eq(signlog_open(scratch.fd, NOW, &rate, &log, &last_s, &err), -1);
+        ck_assert_ptr_eq(log, (void *) 0x1);
+        ck_assert_int_eq(last_s, 7);
+        ck_assert(!scratch_has(&scratch, "elsewhere"));
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("signlog");
+        TCase *tc = tcase_create("signlog");
+
+        tcase_add_checked_fixture(tc, set_up, tear_down);
+        tcase_set_timeout(tc, 60);
+        tcase_add_test(tc, a_line_says_who_what_and_until_when);
+        tcase_add_test(tc, names_beyond_a_line_are_counted);
+        tcase_add_test(tc, a_start_counts_the_last_hour);
+        tcase_add_test(tc, lines_of_a_clock_that_was_ahead_are_not_the_last_hour);
+        tcase_add_test(tc, accepting_a_clock_makes_no_log);
+        tcase_add_test(tc, a_half_line_is_ended_and_counts_for_nothing);
+        tcase_add_test(tc, lines_that_are_none_are_passed_over);
+        tcase_add_test(tc, every_line_of_the_hour_is_counted_however_long);
+        tcase_add_test(tc, a_full_file_is_put_aside_and_eight_are_kept);
+        tcase_add_test(tc, a_rotation_that_fails_loses_nothing);
+        tcase_add_test(tc, a_full_disk_leaves_no_half_line);
+        tcase_add_test(tc, a_log_that_is_no_file_is_refused);
+        suite_add_tcase(suite, tc);
+        return unit_main(suite);
+}
