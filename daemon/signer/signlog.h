@@ -13,7 +13,7 @@
 
 #define SIGNLOG_FILE "log"
 #define SIGNLOG_BYTES_MAX (16 * 1024 * 1024) /* then it is put aside */
-#define SIGNLOG_KEPT 8                       /* log.1 (newest) … log.8 */
+#define SIGNLOG_KEPT 32                      /* log.1 (newest) … log.32: half a GiB, so that nobody rolls his traces out quickly */
 #define SIGNLOG_LINE_MAX 2048                /* bytes of a line; names beyond it are counted, not listed */
 
 struct signlog; /* opaque; the caller locks */
