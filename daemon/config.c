@@ -20,6 +20,8 @@
 
 #define CONFIG_FILE "cad.conf"
 #define CONFIG_DROP_INS "cad.conf.d"
+#define COUNT_MAX 65536 /* connections, requests */
+#define WORKERS_MAX 256 /* threads */
 
 void config_done(struct config *config) {
         free(config->config_dir);
@@ -47,6 +49,8 @@ static int add_access_word(const char *word, void *context, struct error *err) {
 static int set_access(void *target, const char *value, enum role role, struct error *err) {
         struct access_words words = { ((struct config *) target)->access, role };
 
+        if (!*value)
+                access_list_reset(words.list, role);
         return setting_words(value, add_access_word, &words, err);
 }
 
@@ -66,17 +70,35 @@ static int set_reader(void *target, const char *value, size_t offset, struct err
 }
 
 /* What the command line said stays. */
-static int set_unless_given(void *target, const char *value, size_t offset, struct error *err) {
-        char **member = (char **) (void *) ((char *) target + offset);
+static int set_socket(void *target, const char *value, size_t offset, struct error *err) {
+        if (*value != '/')
+                return error_set(err, ERR_CONFIG, "'%.60s' is no absolute path", value);
+        return ((struct config *) target)->socket_given ? 0 : setting_set_text(target, value, offset, err);
+}
 
-        return *member ? 0 : setting_set_text(target, value, offset, err);
+/* None of these may be 0, and more than this helps nobody. */
+static int set_count(void *target, const char *value, size_t offset, struct error *err) {
+        uint64_t number;
+
+        if (text_to_u64(value, COUNT_MAX, &number) < 0 || number == 0)
+                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 1 to %d", value, COUNT_MAX);
+        *(uint32_t *) (void *) ((char *) target + offset) = (uint32_t) number;
+        return 0;
+}
+
+static int set_workers(void *target, const char *value, size_t offset, struct error *err) {
+        uint64_t number;
+
+        if (text_to_u64(value, WORKERS_MAX, &number) < 0 || number == 0)
+                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 1 to %d", value, WORKERS_MAX);
+        return set_count(target, value, offset, err);
 }
 
 static const struct setting config_settings[] = {
-        { "Listen", "Socket", SETTING_TO(set_unless_given, struct config, socket_path) },
-        { "Limits", "ConnectionsPerPeer", SETTING_TO(setting_set_u32, struct config, connections_per_peer) },
-        { "Limits", "RequestsWaiting", SETTING_TO(setting_set_u32, struct config, requests_waiting) },
-        { "Limits", "Workers", SETTING_TO(setting_set_u32, struct config, workers) },
+        { "Listen", "Socket", SETTING_TO(set_socket, struct config, socket_path) },
+        { "Limits", "ConnectionsPerPeer", SETTING_TO(set_count, struct config, connections_per_peer) },
+        { "Limits", "RequestsWaiting", SETTING_TO(set_count, struct config, requests_waiting) },
+        { "Limits", "Workers", SETTING_TO(set_workers, struct config, workers) },
         { "Access", "Admin", .set = set_admin },
         { "Access", "Operator", .set = set_operator },
         { "Access", "Reader", .set = set_reader },
@@ -256,6 +278,7 @@ int config_read(int argc, char **argv, const char **rest, struct config *ret, st
         if (read_command_line(argc, argv, rest, &config, err) < 0)
                 return -1;
         state_dir_given = config.state_dir != NULL;
+        config.socket_given = config.socket_path != NULL;
         if (make_absolute(&config.config_file, err) < 0 || default_config_dir(&config, state_dir_given, err) < 0 ||
             read_files(&config, err) < 0 || default_state_dir(&config, err) < 0 || make_absolute(&config.state_dir, err) < 0 ||
             default_socket(&config, err) < 0 || make_absolute(&config.socket_path, err) < 0 ||

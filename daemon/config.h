@@ -12,6 +12,7 @@ struct config {
         char *config_file; /* NULL: none was given */
         char *state_dir;
         char *socket_path;
+        bool socket_given; /* on the command line, over what any file says */
         char *passphrase_file;
         bool debug;
         struct http_limits limits;

@@ -67,6 +67,32 @@ static int block_signals(struct error *err) {
         return fd < 0 ? error_errno(err, errno, "cannot receive signals") : fd;
 }
 
+/* What is taken for granted from here on, whoever started us. */
+static void settle_process(void) {
+        int fd;
+
+        do { /* else the first file that is opened becomes the standard error of whoever writes there */
+                fd = open("/dev/null", O_RDWR);
+        } while (fd >= 0 && fd <= STDERR_FILENO);
+        (void) fd_close(fd);
+        (void) signal(SIGCHLD, SIG_DFL); /* where it is ignored, no child can be waited for */
+        (void) umask(0077);
+}
+
+/* Who may change the folder may put a database or a socket of his own there. */
+static int check_folder(int fd, const char *path, struct error *err) {
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return error_errno(err, errno, "cannot look at %s", path);
+        if (st.st_mode & S_IWGRP)
+                return error_set(err, ERR_FILE_UNSAFE, "the state folder %s is writable by its group: chmod g-w %s", path, path);
+        if (geteuid() != 0 && st.st_uid != geteuid() && st.st_uid != 0)
+                return error_set(err, ERR_FILE_UNSAFE, "the state folder %s belongs to uid %u, neither to this user (%u) nor to root", path,
+                                 (unsigned) st.st_uid, (unsigned) geteuid());
+        return 0;
+}
+
 /* Says early who has the store; the lock itself is taken when it is opened. */
 static int check_alone(int state_fd, struct error *err) {
         CAD_AUTO(fd_close) int lock = lock_take(state_fd, "lock", err);
@@ -142,7 +168,7 @@ static int choose_launcher(struct daemon *d, struct error *err) {
 }
 
 static int start(struct daemon *d, struct error *err) {
-        (void) umask(0077);
+        settle_process();
         if (choose_launcher(d, err) < 0)
                 return -1;
         (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -150,7 +176,7 @@ static int start(struct daemon *d, struct error *err) {
         if (d->signal_fd < 0)
                 return -1;
         d->state_fd = folder_open(AT_FDCWD, d->config.state_dir, true, err);
-        if (d->state_fd < 0 || check_alone(d->state_fd, err) < 0 || load_authority(d, err) < 0 ||
+        if (d->state_fd < 0 || check_folder(d->state_fd, d->config.state_dir, err) < 0 || check_alone(d->state_fd, err) < 0 || load_authority(d, err) < 0 ||
             supervisor_start(&d->launcher, d->authority, &d->supervisor, err) < 0 ||
             authority_open_store(d->authority, d->state_fd, READERS, err) < 0 || start_server(d, err) < 0 ||
             write_endpoints(d, err) < 0)

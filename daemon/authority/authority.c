@@ -80,6 +80,7 @@ int authority_attach_signer(struct authority *a, int fd, int64_t timeout_ms, str
                 signer_client_detach(a->signer);
                 return -1;
         }
+        atomic_store(&a->prove_after_ms, 0);
         if (!a->ca) {
                 a->ca = CAD_TAKE(ca);
                 return 0;

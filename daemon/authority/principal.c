@@ -31,6 +31,7 @@ struct access_entry {
 struct access_list {
         struct access_entry entries[ACCESS_MAX];
         size_t count;
+        size_t fixed; /* of these at the beginning: root and cad's own user, who cannot shut themselves out */
 };
 
 static const char *const role_names[] = {
@@ -57,7 +58,17 @@ struct access_list *access_list_new(void) {
         add_uid(list, ROLE_ADMIN, 0);
         if (geteuid() != 0)
                 add_uid(list, ROLE_ADMIN, geteuid());
+        list->fixed = list->count;
         return list;
+}
+
+void access_list_reset(struct access_list *list, enum role role) {
+        size_t kept = list->fixed;
+
+        for (size_t i = list->fixed; i < list->count; i++)
+                if (list->entries[i].role != role)
+                        list->entries[kept++] = list->entries[i];
+        list->count = kept;
 }
 
 struct access_list *access_list_free(struct access_list *list) {
@@ -97,6 +108,17 @@ static int read_gid(const char *name, struct access_entry *entry, struct error *
         return 0;
 }
 
+static int read_spki(const char *text, struct access_entry *entry, struct error *err) {
+        uint8_t hash[32];
+        size_t size;
+
+        if (hex_decode(text, hash, sizeof(hash), &size) < 0 || size != sizeof(hash))
+                return error_set(err, ERR_CONFIG, "spki:%.70s: the SHA-256 of a public key has 64 hex digits", text);
+        (void) snprintf(entry->text, sizeof(entry->text), "%s", text);
+        text_lower(entry->text);
+        return 0;
+}
+
 static int read_text(const char *text, struct access_entry *entry, struct error *err) {
         if (!*text || strlen(text) >= sizeof(entry->text))
                 return error_set(err, ERR_CONFIG, "'%.60s' is empty or too long", text);
@@ -112,7 +134,7 @@ static const struct {
         { "uid:", ACCESS_UID, read_uid },
         { "gid:", ACCESS_GID, read_gid },
         { "cert:", ACCESS_CERT, read_text },
-        { "spki:", ACCESS_SPKI, read_text },
+        { "spki:", ACCESS_SPKI, read_spki },
 };
 
 int access_list_add(struct access_list *list, enum role role, const char *word, struct error *err) {
@@ -173,6 +195,6 @@ int principal_require(const struct principal *principal, enum role role, const c
         return error_set(err, ERR_FORBIDDEN,
                          "you are %s, with the role %s: %s wants the role %s. An admin gives it with [Access] %s%s= in cad.conf, "
                          "or use sudo",
-                         principal->text, role_name(principal->role), what, role_name(role),
+                         principal->text[0] ? principal->text : "anonymous", role_name(principal->role), what, role_name(role),
                          role == ROLE_ADMIN ? "A" : role == ROLE_OPERATOR ? "O" : "R", role_name(role) + 1);
 }

@@ -37,6 +37,9 @@ struct access_list *access_list_new(void);
 struct access_list *access_list_free(struct access_list *list);
 CAD_CLEANUP(struct access_list, access_list_free)
 
+/** access_list_reset() - forget the words of @role so far; root and cad's own user stay */
+void access_list_reset(struct access_list *list, enum role role);
+
 /**
  * access_list_add() - give a role to "uid:NAME", "uid:1000", "gid:NAME", "cert:NAME", "spki:SHA256"
  * @err: ERR_CONFIG for an unknown kind, user or group

@@ -343,8 +343,11 @@ static int receive_one(int fd, int64_t timeout_ms, uint8_t *frame, struct bytes 
                 n = recv(fd, frame, SIGNER_FRAME_MAX, MSG_DONTWAIT);
                 if (n > 0)
                         break;
-                if (n == 0 || (errno != EAGAIN && errno != EINTR))
+                if (n == 0)
                         return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer ended before it said hello");
+                /* ECONNRESET, once: it ended without having read our hello; what it said before that can still be read */
+                if (errno != EAGAIN && errno != EINTR && errno != ECONNRESET)
+                        return error_errno(err, errno, "cannot hear the signer");
         }
         *ret = BYTES(frame, (size_t) n);
         return 0;
@@ -356,8 +359,9 @@ static int say_hello(int fd, int64_t timeout_ms, uint8_t *frame, struct sign_hel
         struct bytes answer = BYTES_NONE;
         struct error said = { 0 };
 
-        if (send_frame(fd, sign_empty_encode(frame, SIGNER_HELLO, 0), err) < 0 ||
-            receive_one(fd, timeout_ms, frame, &answer, err) < 0 || frame_open(answer, &header, &fields, err) < 0)
+        /* a signer that cannot begin says why and ends at once, maybe before this is sent */
+        (void) send_frame(fd, sign_empty_encode(frame, SIGNER_HELLO, 0), &said);
+        if (receive_one(fd, timeout_ms, frame, &answer, err) < 0 || frame_open(answer, &header, &fields, err) < 0)
                 return -1;
         if (header.type == SIGNER_HELLO_OK)
                 return sign_hello_decode(&fields, ret, err);

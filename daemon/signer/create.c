@@ -175,6 +175,7 @@ static int make_root(struct making *m, struct error *err) {
 /* A root that exists: it must be able to do what is asked of it, or people find out when it is too late. */
 static int check_foreign_root(const struct making *m, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer spki = { 0 };
+        struct error why = { 0 };
         char until[MOMENT_TEXT_MAX];
 
         if (!m->root.is_ca || !m->root.has_basic_constraints || m->root.path_length == 0 ||
@@ -192,6 +193,8 @@ static int check_foreign_root(const struct making *m, struct error *err) {
         if (!bytes_equal(buffer_bytes(&spki), m->root.spki))
                 return error_set(err, ERR_USAGE, "the key %s does not fit the certificate %s", m->plan->root_key_path,
                                  m->plan->root_cert_path);
+        if (root_verify(m->root.der, &why) < 0)
+                return error_set(err, ERR_USAGE, "%s cannot be a root: %s", m->plan->root_cert_path, why.text);
         return 0;
 }
 
@@ -302,7 +305,8 @@ static int check_plan(const struct ca_plan *plan, int64_t now, struct error *err
         if (!plan->root_cert_path != !plan->root_key_path)
                 return error_set(err, ERR_USAGE, "--root-cert and --root-key go together");
         if (plan->root_validity_s < 30 * INT64_C(86400) || plan->intermediate_validity_s < 30 * INT64_C(86400))
-                return error_set(err, ERR_USAGE, "a root and an intermediate are valid for 30 days at least");
+                return error_set(err, ERR_USAGE, "a root and an intermediate are valid for 30 days at least: give a longer --root-validity or "
+                                 "--intermediate-validity");
         if (!plan->root_cert_path && plan->intermediate_validity_s > plan->root_validity_s)
                 return error_set(err, ERR_USAGE, "--intermediate-validity may not be longer than --root-validity");
         if (now + plan->root_validity_s > MOMENT_LAST)

@@ -243,6 +243,8 @@ def foreign(target, kept):
 def test_what_is_no_file_of_ours_is_refused_by_name(copy, path, make):
     if make is foreign and os.geteuid() != 0:
         pytest.skip("only root gives files away")
+    if make is foreign and path == "signer/log":
+        pytest.skip("test_signer.py has it")
     replace(path, make)(copy)
     line = one_line(copy.start_refused())
     assert pathlib.PurePath(path).name.split(".")[0] in line, line
@@ -252,14 +254,22 @@ def test_what_is_no_file_of_ours_is_refused_by_name(copy, path, make):
     (lambda d: (d.state.rename(d.base / "kept"), d.state.symlink_to(d.base / "kept")), ["state", "symbolic link"]),
     (lambda d: (d.state.rename(d.base / "kept"), d.state.write_text("")), ["state"]),
     (lambda d: d.state.chmod(0o777), ["state", "chmod"]), (lambda d: d.state.chmod(0o770), ["state", "chmod"]),
-    (lambda d: (d.state / "signer").chmod(0o777), ["signer", "chmod"]), (lambda d: (d.state / "signer" / "ca").chmod(0o770), ["ca", "chmod"]),
-    (lambda d: os.chown(d.state, 12345, 12345), ["state", "12345"]),
-], ids=["a link", "a file", "for everybody", "for a group", "the signer's for everybody", "the keys' for a group", "another's"])
+    (lambda d: (d.state / "signer").chmod(0o777), ["signer", "chmod"]),
+], ids=["a link", "a file", "for everybody", "for a group", "the signer's for everybody"])
 def test_a_state_folder_that_others_may_change_is_refused(copy, make, words):
     make(copy)
     line = one_line(copy.start_refused())
     for word in words:
         assert word in line, line
+
+
+def test_a_state_folder_of_another_user_is_refused(copy):
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    os.chown(copy.state, 4002, 4002)
+    copy.state.chmod(0o755)
+    done = cadtest.run(["--state-dir", copy.state, "--socket", "/nowhere/x"], preexec_fn=lambda: (os.setgroups([]), os.setgid(4001), os.setuid(4001)))
+    assert done.returncode == 1 and "uid 4002" in one_line(done.stderr)
 
 
 # -- 68: two -----------------------------------------------------------------------------------

@@ -85,7 +85,8 @@ def live(ca):
     ca.post(f"/v1/certificates/{serials[0]}/revoke", {"reason": "dragons"}).expect(400, 422)
     ca.raw(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
     ca.raw(b"POST /v1/certificates HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
-    for part in (b"", b"GET /v1/ca HT", b"POST /v1/certificates HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"):
+    post = b"POST /v1/certificates HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"
+    for part in (b"", b"GET /v1/ca HT", post):
         with ca.connect() as sock:
             sock.send(part)
     ca.process.send_signal(signal.SIGHUP)

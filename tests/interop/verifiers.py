@@ -168,7 +168,7 @@ class Go(Batch):
     """crypto/x509. Without network: the program needs nothing but the standard library."""
 
     program = "go"
-    refusals = {"name": "certificate is (valid for|not valid for)|doesn't contain|not valid for any names|cannot validate",
+    refusals = {"name": "certificate is (not )?valid for|doesn't contain|not valid for any names|cannot validate",
                 "purpose": "incompatible key usage", "issuer": "unknown authority|verification error",
                 "constraint": "not permitted by any constraint|name constraint", "length": "too many intermediates"}
 

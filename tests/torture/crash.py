@@ -312,7 +312,8 @@ def main():
     print(f"seed {options.seed}")
     chance = random.Random(options.seed)
     # what kills is tried more often than what only stops, which takes its time
-    names = ["cad killed"] * 4 + ["signer killed"] * 4 + ["both killed"] * 2 + ["cad ended"] * 2 + ["cad reloaded", "signer stopped", "cad stopped"]
+    names = ["cad killed"] * 4 + ["signer killed"] * 4 + ["both killed"] * 2 + ["cad ended"] * 2 + \
+        ["cad reloaded", "signer stopped", "cad stopped"]
     done, rows = torture([chance.choice(names) for _ in range(options.rounds)], options.callers, options.seed,
                          options.seconds, print)
     print(f"{options.rounds} faults: {done} certificates answered, {rows} rows, nothing lost")

@@ -1,0 +1,230 @@
+/*
+ * Principals: who has which role on the Unix socket, and what somebody without it is told.
+ */
+#include "unit.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/authority/principal.h"
+
+#define SPKI "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
+
+static struct access_list *list;
+
+static void set_up(void) {
+        list = access_list_new();
+        ck_assert_ptr_nonnull(list);
+}
+
+static void tear_down(void) {
+        list = access_list_free(list);
+        ck_assert_ptr_null(list);
+}
+
+static void add(enum role role, const char *word) {
+        struct error err = { 0 };
+
+        ck_ok(access_list_add(list, role, word, &err), err);
+}
+
+static enum role role_of(uid_t uid, gid_t gid, const gid_t *groups, size_t count) {
+        const struct peer_identity peer = { .uid = uid, .gid = gid, .groups = groups, .group_count = count };
+        struct principal p;
+        char text[32];
+
+        principal_of_peer(list, &peer, &p);
+        (void) snprintf(text, sizeof(text), "uid:%u", (unsigned) uid);
+        ck_assert_str_eq(p.text, text);
+        ck_assert(p.on_unix_socket);
+        return p.role;
+}
+
+START_TEST(each_role_has_a_name_and_nothing_else_has) {
+        static const char *const names[] = { "public", "reader", "operator", "admin" };
+
+        for (size_t i = 0; i < ROLE_COUNT; i++)
+                ck_assert_str_eq(role_name((enum role) i), names[i]);
+        ck_assert_str_eq(role_name(ROLE_COUNT), "?");
+}
+END_TEST
+
+START_TEST(root_and_the_user_of_cad_are_admins_and_nobody_else_is_anything) {
+        ck_assert_int_eq(role_of(0, 0, NULL, 0), ROLE_ADMIN);
+        ck_assert_int_eq(role_of(geteuid(), 54321, NULL, 0), ROLE_ADMIN);
+        ck_assert_int_eq(role_of(54321, 54321, NULL, 0), ROLE_PUBLIC);
+        ck_assert_int_eq(role_of(54321, 0, (gid_t[]){ 0 }, 1), ROLE_PUBLIC); /* root's group is not root */
+        ck_assert_int_eq(role_of((uid_t) -1, (gid_t) -1, NULL, 0), ROLE_PUBLIC);
+}
+END_TEST
+
+static const struct {
+        const char *why;
+        uid_t uid;
+        gid_t gid;
+        gid_t groups[3];
+        size_t group_count;
+        enum role role;
+} peers[] = {
+        { "by uid", 1001, 1, { 0 }, 0, ROLE_READER },
+        { "by uid, in no group of use", 1001, 5, { 6, 7, 8 }, 3, ROLE_READER },
+        { "by primary group", 1234, 2001, { 0 }, 0, ROLE_OPERATOR },
+        { "by the last of the other groups", 1234, 1, { 5, 6, 2001 }, 3, ROLE_OPERATOR },
+        { "a group behind the end of the list does not count", 1234, 1, { 5, 6, 2001 }, 2, ROLE_PUBLIC },
+        { "the highest counts, however it is come by", 1001, 2001, { 0 }, 0, ROLE_OPERATOR },
+        { "the highest counts, whichever was said first", 1003, 2001, { 2001 }, 1, ROLE_ADMIN },
+        { "a uid is no gid", 2001, 1, { 0 }, 0, ROLE_PUBLIC },
+        { "a gid is no uid", 1234, 1001, { 1001 }, 1, ROLE_PUBLIC },
+        { "nobody", 65534, 65534, { 65534 }, 1, ROLE_PUBLIC },
+};
+
+START_TEST(the_highest_role_of_uid_and_groups_counts) {
+        add(ROLE_READER, "uid:1001");
+        add(ROLE_ADMIN, "uid:1003");
+        add(ROLE_READER, "uid:1003");
+        add(ROLE_OPERATOR, "gid:2001");
+        ck_assert_msg(role_of(peers[_i].uid, peers[_i].gid, peers[_i].groups, peers[_i].group_count) == peers[_i].role, "%s",
+                      peers[_i].why);
+}
+END_TEST
+
+START_TEST(users_and_groups_are_known_by_name) {
+        const struct passwd *user = getpwnam("nobody");
+        const struct group *group = getgrnam("daemon");
+
+        if (!user || !group)
+                return;
+        add(ROLE_READER, "uid:nobody");
+        add(ROLE_OPERATOR, "gid:daemon");
+        ck_assert_int_eq(role_of(user->pw_uid, 54321, NULL, 0), ROLE_READER);
+        ck_assert_int_eq(role_of(54321, group->gr_gid, NULL, 0), ROLE_OPERATOR);
+}
+END_TEST
+
+START_TEST(what_tls_would_prove_the_kernel_does_not) {
+        add(ROLE_ADMIN, "cert:admin");
+        add(ROLE_ADMIN, "spki:" SPKI);
+        ck_assert_int_eq(role_of(54321, 54321, NULL, 0), ROLE_PUBLIC);
+}
+END_TEST
+
+static const struct {
+        const char *why, *word;
+} bad_words[] = {
+        { "nothing", "" },
+        { "a name without a kind", "anna" },
+        { "an unknown kind", "user:anna" },
+        { "another case", "UID:0" },
+        { "a kind alone", "uid:" },
+        { "a group alone", "gid:" },
+        { "no such user", "uid:no-such-user-here" },
+        { "no such group", "gid:no-such-group-here" },
+        { "a negative uid is the largest one", "uid:-1" },
+        { "(uid_t) -1 is no user", "uid:4294967295" },
+        { "more than a uid holds", "uid:4294967296" },
+        { "wraps to root", "uid:18446744073709551616" },
+        { "hex", "uid:0x0" },
+        { "a certificate without a name", "cert:" },
+        { "a key without a digest", "spki:" },
+        { "half a digest", "spki:0123456789abcdef" },
+        { "a digest and more", "spki:" SPKI "00" },
+        { "no hex", "spki:g123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" },
+};
+
+START_TEST(a_word_that_is_none_is_refused_and_gives_nobody_a_role) {
+        struct error err;
+
+        ck_refused(access_list_add(list, ROLE_ADMIN, bad_words[_i].word, &err), err, ERR_CONFIG);
+        ck_assert_msg(err.text[0] != '\0', "%s", bad_words[_i].why);
+        ck_assert_int_eq(role_of(54321, 54321, NULL, 0), ROLE_PUBLIC);
+        ck_assert_int_eq(role_of((uid_t) -1, (gid_t) -1, NULL, 0), ROLE_PUBLIC);
+}
+END_TEST
+
+START_TEST(a_long_name_is_refused) {
+        char word[400];
+        struct error err;
+
+        (void) snprintf(word, sizeof(word), "cert:%0*d", 300, 0);
+        ck_refused(access_list_add(list, ROLE_ADMIN, word, &err), err, ERR_CONFIG);
+}
+END_TEST
+
+START_TEST(the_list_has_an_end) {
+        struct error err = { 0 };
+        int added = 0;
+
+        while (access_list_add(list, ROLE_READER, "uid:77777", &err) == 0)
+                added++;
+        ck_assert_int_eq(err.code, ERR_CONFIG);
+        ck_assert_int_gt(added, 200);
+        ck_assert_int_eq(role_of(77777, 1, NULL, 0), ROLE_READER);
+}
+END_TEST
+
+START_TEST(a_role_can_be_emptied_but_for_root) {
+        add(ROLE_ADMIN, "uid:1003");
+        add(ROLE_READER, "uid:1001");
+        access_list_reset(list, ROLE_ADMIN);
+        ck_assert_int_eq(role_of(1003, 1, NULL, 0), ROLE_PUBLIC);
+        ck_assert_int_eq(role_of(1001, 1, NULL, 0), ROLE_READER);
+        ck_assert_int_eq(role_of(0, 0, NULL, 0), ROLE_ADMIN);
+        ck_assert_int_eq(role_of(geteuid(), 1, NULL, 0), ROLE_ADMIN);
+        add(ROLE_ADMIN, "uid:1003");
+        ck_assert_int_eq(role_of(1003, 1, NULL, 0), ROLE_ADMIN);
+}
+END_TEST
+
+START_TEST(a_role_may_all_that_the_ones_before_it_may) {
+        for (size_t has = 0; has < ROLE_COUNT; has++) {
+                for (size_t wanted = 0; wanted < ROLE_COUNT; wanted++) {
+                        const struct principal p = { .role = (enum role) has, .text = "uid:1001" };
+                        struct error err = { 0 };
+
+                        ck_assert_int_eq(principal_require(&p, (enum role) wanted, "this", &err), has >= wanted ? 0 : -1);
+                        ck_assert_int_eq(err.code, has >= wanted ? ERR_NONE : ERR_FORBIDDEN);
+                }
+        }
+}
+END_TEST
+
+static const struct {
+        enum role wanted;
+        const char *setting;
+} ways_out[] = { { ROLE_READER, "[Access] Reader=" }, { ROLE_OPERATOR, "[Access] Operator=" }, { ROLE_ADMIN, "[Access] Admin=" } };
+
+START_TEST(who_may_not_is_told_who_he_is_and_the_way_out) {
+        const struct principal p = { .role = ROLE_PUBLIC, .text = "uid:1001" }, anonymous = { 0 };
+        struct error err;
+
+        ck_refused(principal_require(&p, ways_out[_i].wanted, "revoking", &err), err, ERR_FORBIDDEN);
+        ck_assert_ptr_nonnull(strstr(err.text, "you are uid:1001"));
+        ck_assert_ptr_nonnull(strstr(err.text, "revoking"));
+        ck_assert_ptr_nonnull(strstr(err.text, ways_out[_i].setting));
+        ck_refused(principal_require(&anonymous, ways_out[_i].wanted, "revoking", &err), err, ERR_FORBIDDEN);
+        ck_assert_ptr_nonnull(strstr(err.text, "you are anonymous"));
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("principal");
+        TCase *tc = tcase_create("principal");
+
+        tcase_add_checked_fixture(tc, set_up, tear_down);
+        tcase_add_test(tc, each_role_has_a_name_and_nothing_else_has);
+        tcase_add_test(tc, root_and_the_user_of_cad_are_admins_and_nobody_else_is_anything);
+        tcase_add_loop_test(tc, the_highest_role_of_uid_and_groups_counts, 0, ARRAY_SIZE(peers));
+        tcase_add_test(tc, users_and_groups_are_known_by_name);
+        tcase_add_test(tc, what_tls_would_prove_the_kernel_does_not);
+        tcase_add_loop_test(tc, a_word_that_is_none_is_refused_and_gives_nobody_a_role, 0, ARRAY_SIZE(bad_words));
+        tcase_add_test(tc, a_long_name_is_refused);
+        tcase_add_test(tc, the_list_has_an_end);
+        tcase_add_test(tc, a_role_can_be_emptied_but_for_root);
+        tcase_add_test(tc, a_role_may_all_that_the_ones_before_it_may);
+        tcase_add_loop_test(tc, who_may_not_is_told_who_he_is_and_the_way_out, 0, ARRAY_SIZE(ways_out));
+        suite_add_tcase(suite, tc);
+        return unit_main(suite);
+}
