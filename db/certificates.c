@@ -8,8 +8,6 @@
 
 #include "lib/base/text.h"
 
-#define KEY_PREFIX 8 /* octets of a hash that are indexed; as in the schema */
-
 /* ---- reading ----------------------------------------------------------------------------------------------- */
 
 void row_scratch_done(struct row_scratch *scratch) {
@@ -69,8 +67,8 @@ static int copy_hash(sqlite3_stmt *s, int column, uint8_t *out, struct error *er
         return 0;
 }
 
-int row_read(struct sql_connection *c, sqlite3_stmt *s, struct row_scratch *scratch, int64_t *ret_id,
-             struct cert_row *ret, struct error *err) {
+int row_read(struct sql_connection *c, sqlite3_stmt *s, struct row_scratch *scratch,
+             int64_t *ret_id, struct cert_row *ret, struct error *err) {
         struct cert_row row = {
                 .serial = column_bytes(s, 1),
                 .issuer = column_text(s, 2),
@@ -224,12 +222,12 @@ int last_id(struct sql_connection *c, int64_t *ret, struct error *err) {
         return 0;
 }
 
-/* The newest certificate of one bucket with this key. Return: 1 found, 0 not, -1 */
-static int probe_bucket(struct sql_connection *c, sqlite3_stmt *s, int64_t bucket, struct bytes spki,
-                        struct spki_use *ret, struct error *err) {
+/* The first of what @s gives, with ?1 @at, that has this key. Return: 1 found, 0 not, -1 */
+static int probe(struct sql_connection *c, sqlite3_stmt *s, int64_t at, struct bytes spki,
+                 struct spki_use *ret, struct error *err) {
         int rc, found = 0;
 
-        (void) sqlite3_bind_int64(s, 1, bucket);
+        (void) sqlite3_bind_int64(s, 1, at);
         while ((rc = sqlite3_step(s)) == SQLITE_ROW && !found) {
                 struct bytes serial = column_bytes(s, 1);
 
@@ -248,20 +246,22 @@ static int probe_bucket(struct sql_connection *c, sqlite3_stmt *s, int64_t bucke
 
 static int find_use(struct sql_connection *c, struct bytes spki, struct spki_use *ret,
                     struct error *err) {
+        CAD_AUTO(snapshot_done) struct snapshot snapshot = snapshot_begin(c, err);
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *tail = sql_statement(c, STATEMENT_SPKI_TAIL, err);
         CAD_AUTO(statement_release)
         sqlite3_stmt *s = sql_statement(c, STATEMENT_SPKI_PROBE, err);
-        int64_t last = 0;
+        int64_t indexed = 0;
+        int found;
 
-        if (!s || last_id(c, &last, err) < 0)
+        if (!snapshot.c || !tail || !s || indexed_read(c, &indexed, err) < 0)
                 return -1;
-        bind_bytes(s, 2, BYTES(spki.data, KEY_PREFIX));
-        for (int64_t bucket = last >> STORE_BUCKET_BITS; bucket >= 0; bucket--) {
-                int found = probe_bucket(c, s, bucket, spki, ret, err);
-
-                if (found != 0)
-                        return found < 0 ? -1 : 0;
-        }
-        return 0;
+        bind_bytes(s, 2, BYTES(spki.data, LOOKUP_HASH_SIZE));
+        (void) sqlite3_bind_int(s, 3, LOOKUP_SPKI);
+        found = probe(c, tail, indexed, spki, ret, err);
+        for (int64_t bucket = indexed >> STORE_BUCKET_BITS; found == 0 && bucket >= 0; bucket--)
+                found = probe(c, s, bucket, spki, ret, err);
+        return found < 0 ? -1 : 0;
 }
 
 static int find_compromised(struct sql_connection *c, struct bytes spki, struct spki_use *ret,
@@ -306,18 +306,11 @@ int store_find_by_spki(struct store *store, const uint8_t spki[STORE_HASH_SIZE],
 
 /* ---- putting ----------------------------------------------------------------------------------------------- */
 
-void name_key(const char *name, struct buffer *ret) {
-        size_t length = strlen(name);
-        uint8_t *at = buffer_reserve(ret, length);
-
-        if (!at)
-                return;
-        for (size_t i = 0; i < length; i++) {
-                char c = name[length - 1 - i];
-
-                at[i] = (uint8_t) (c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+static void word_note(struct word *known, const char *word, int64_t id) {
+        if (strlen(word) < sizeof(known->text)) {
+                (void) stpcpy(known->text, word);
+                known->id = id;
         }
-        ret->size += length;
 }
 
 /* The number of a short word (an issuer, a profile), given to it at its first use. */
@@ -344,6 +337,19 @@ static int word_id(struct store_tx *tx, enum statement find, enum statement add,
         if (sql_run(tx->c, insert, "cannot write to " STORE_FILE, err) < 0)
                 return -1;
         *ret = sqlite3_last_insert_rowid(tx->c->db);
+        return 0;
+}
+
+/* The same, asked once a transaction: most rows of a batch share both words. */
+static int word_id_known(struct store_tx *tx, struct word *known, enum statement find,
+                         enum statement add, const char *word, int64_t *ret, struct error *err) {
+        if (known->id && strcmp(known->text, word) == 0) {
+                *ret = known->id;
+                return 0;
+        }
+        if (word_id(tx, find, add, word, ret, err) < 0)
+                return -1;
+        word_note(known, word, *ret);
         return 0;
 }
 
@@ -403,9 +409,10 @@ static int insert_row(struct store_tx *tx, int64_t id, const struct cert_row *ro
         int rc;
 
         if (join_names(row, &names, err) < 0 ||
-            word_id(tx, STATEMENT_ISSUER_ID, STATEMENT_ISSUER_ADD, row->issuer, &issuer, err) < 0 ||
-            word_id(tx, STATEMENT_PROFILE_ID, STATEMENT_PROFILE_ADD, row->profile, &profile, err) <
-                    0)
+            word_id_known(tx, &tx->issuer, STATEMENT_ISSUER_ID, STATEMENT_ISSUER_ADD, row->issuer,
+                          &issuer, err) < 0 ||
+            word_id_known(tx, &tx->profile, STATEMENT_PROFILE_ID, STATEMENT_PROFILE_ADD,
+                          row->profile, &profile, err) < 0)
                 return -1;
         s = sql_statement(tx->c, STATEMENT_CERTIFICATE_ADD, err);
         if (!s)
@@ -416,31 +423,7 @@ static int insert_row(struct store_tx *tx, int64_t id, const struct cert_row *ro
                 return error_set(err, ERR_STATE_CONFLICT,
                                  "there is a certificate with serial %s already",
                                  hex_encode(row->serial, hex));
-        return rc == SQLITE_DONE ? 0
-                                 : sql_error(tx->c, rc, "cannot write a certificate", err);
-}
-
-static int insert_names(struct store_tx *tx, int64_t id, const struct cert_row *row,
-                        struct error *err) {
-        CAD_AUTO(statement_release)
-        sqlite3_stmt *s = sql_statement(tx->c, STATEMENT_NAME_ADD, err);
-        CAD_AUTO(buffer_done) struct buffer key = { 0 };
-
-        if (!s)
-                return -1;
-        (void) sqlite3_bind_int64(s, 1, id >> STORE_BUCKET_BITS);
-        (void) sqlite3_bind_int64(s, 3, id);
-        for (size_t i = 0; i < row->name_count; i++) {
-                key.size = 0;
-                name_key(row->names[i], &key);
-                bind_text(s, 2, buffer_string(&key));
-                if (key.failed)
-                        return error_no_memory(err);
-                if (sql_run(tx->c, s, "cannot write a name", err) < 0)
-                        return -1;
-                (void) sqlite3_reset(s);
-        }
-        return 0;
+        return rc == SQLITE_DONE ? 0 : sql_error(tx->c, rc, "cannot write a certificate", err);
 }
 
 int tx_put_certificate(struct store_tx *tx, const struct cert_row *row, struct error *err) {
@@ -453,7 +436,7 @@ int tx_put_certificate(struct store_tx *tx, const struct cert_row *row, struct e
                         return -1;
                 id++;
         }
-        if (insert_row(tx, id, row, err) < 0 || insert_names(tx, id, row, err) < 0)
+        if (insert_row(tx, id, row, err) < 0)
                 return -1;
         tx->next_id = id + 1;
         tx->more.issued++;

@@ -3,12 +3,13 @@
  *
  * Whoever submits and finds nobody leading leads: takes what is queued, waits a moment for those that were announced,
  * commits, and tells each. A leader that has done LEAD_ROUNDS hands the lead to the helper thread, which otherwise
- * sleeps, so that no caller is held for long. Locks are never held over SQLite or over done().
+ * sleeps, so that no caller is held for long. The helper also does the upkeep, when answers are given and nobody waits,
+ * or when it is overdue: indexing (indexing.c), and moving the log into the database. Locks are never held over SQLite or
+ * over done().
  */
 #include "db/internal.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -60,6 +61,7 @@ static enum outcome run_op(struct store_tx *tx, struct store_op *op, bool guarde
                 (void) error_set(&op->failure, ERR_INTERNAL, "a write failed without saying why");
         tx->more = before;
         tx->next_id = 0;
+        tx->issuer = tx->profile = (struct word){ 0 };
         if (transaction_lost(tx->c)) {
                 *err = op->failure;
                 return OUTCOME_FAILED;
@@ -74,7 +76,7 @@ static enum outcome run_op(struct store_tx *tx, struct store_op *op, bool guarde
 }
 
 static bool counters_changed(const struct store_counters *more) {
-        return more->issued || more->issued_for_others || more->revoked || more->held;
+        return more->revoked || more->held;
 }
 
 static enum outcome run_ops(struct store_tx *tx, struct store_op *batch, bool guarded,
@@ -101,15 +103,16 @@ static enum outcome run_transaction(struct committer *k, struct store_op *batch,
         if (writer_ready(k, err) < 0)
                 return OUTCOME_FAILED;
         changes = sqlite3_total_changes64(k->writer.db);
-        if (sql_simple(&k->writer, STATEMENT_BEGIN, "cannot begin to write to " STORE_FILE,
-                              err) < 0)
+        if (sql_simple(&k->writer, STATEMENT_BEGIN, "cannot begin to write to " STORE_FILE, err) <
+            0)
                 return OUTCOME_FAILED;
         outcome = run_ops(&tx, batch, guarded, err);
         if (outcome != OUTCOME_COMMITTED && !sqlite3_get_autocommit(k->writer.db) &&
-            sql_simple(&k->writer, STATEMENT_ROLLBACK, "cannot roll back", /* err= */ NULL) <
-                    0)
+            sql_simple(&k->writer, STATEMENT_ROLLBACK, "cannot roll back", /* err= */ NULL) < 0)
                 k->writer.broken = true;
         *ret_wrote = sqlite3_total_changes64(k->writer.db) != changes;
+        if (outcome == OUTCOME_COMMITTED)
+                k->unindexed += tx.more.issued;
         return outcome;
 }
 
@@ -143,6 +146,59 @@ static void run_batch(struct committer *k, struct store_op *batch) {
                 else
                         op->done(op, op->failure.code ? &op->failure : NULL);
         }
+}
+
+/* ---- upkeep ------------------------------------------------------------------------------------------------ */
+
+/* With the lead. */
+static bool upkeep_due(const struct committer *k, int64_t rows, int pages) {
+        return (k->unindexed >= rows || k->writer.log_pages - k->writer.log_moved >= pages) &&
+                moment_monotonic_ms() >= k->rest_until_ms;
+}
+
+/* With the lock, and the lead. */
+static bool upkeep_wanted(const struct committer *k) {
+        if (k->queued > 0 || k->announced > 0)
+                return upkeep_due(k, STORE_INDEX_OVERDUE, STORE_LOG_OVERDUE);
+        return upkeep_due(k, STORE_INDEX_STEP, STORE_LOG_DUE);
+}
+
+static int index_some(struct committer *k, struct error *err) {
+        int64_t rows = 0;
+        bool last = false;
+
+        if (index_step(&k->writer, STORE_INDEX_STEP, &rows, &last, err) < 0)
+                return -1;
+        k->unindexed = last || rows > k->unindexed ? 0 : k->unindexed - rows;
+        return 0;
+}
+
+/* What readers still need stays in the log, and is moved another time. */
+static int empty_log(struct committer *k, struct error *err) {
+        int rc = sqlite3_wal_checkpoint_v2(k->writer.db, "main", SQLITE_CHECKPOINT_PASSIVE,
+                                           /* pnLog= */ NULL, /* pnCkpt= */ NULL);
+
+        k->writer.log_moved = k->writer.log_pages;
+        if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+                return 0;
+        return sql_error(&k->writer, rc, "cannot write to " STORE_FILE, err);
+}
+
+/* With the lead: one piece of it, some ms at most. */
+static void run_upkeep(struct committer *k) {
+        struct error failure = { 0 };
+        int rc = writer_ready(k, &failure);
+
+        if (rc == 0 && k->unindexed >= STORE_INDEX_STEP)
+                rc = index_some(k, &failure);
+        else if (rc == 0)
+                rc = empty_log(k, &failure);
+        if (rc < 0)
+                k->rest_until_ms = moment_monotonic_ms() + PROBE_INTERVAL_MS;
+        (void) pthread_mutex_lock(&k->lock);
+        k->upkeep_failed = rc < 0;
+        k->upkeep_failure = failure;
+        (void) pthread_mutex_unlock(&k->lock);
 }
 
 /* ---- the queue and its leader ------------------------------------------------------------------------------ */
@@ -194,24 +250,46 @@ static struct store_op *take_batch(struct committer *k) {
         return batch;
 }
 
+/* With the lock, and the lead. */
+static void lead_batch(struct committer *k) {
+        struct store_op *batch;
+
+        gather(k);
+        batch = take_batch(k);
+        (void) pthread_mutex_unlock(&k->lock);
+        run_batch(k, batch);
+        (void) pthread_mutex_lock(&k->lock);
+}
+
 /* With the lock, and the lead: commit what is queued. The lead ends here or goes to the helper. */
 static void lead(struct committer *k, unsigned rounds) {
-        while (k->queued > 0 && rounds-- > 0) {
-                struct store_op *batch;
-
-                gather(k);
-                batch = take_batch(k);
-                (void) pthread_mutex_unlock(&k->lock);
-                run_batch(k, batch);
-                (void) pthread_mutex_lock(&k->lock);
-        }
-        if (k->queued > 0) {
+        while (k->queued > 0 && rounds-- > 0 &&
+               !upkeep_due(k, STORE_INDEX_OVERDUE, STORE_LOG_OVERDUE))
+                lead_batch(k);
+        if (k->queued > 0 || upkeep_wanted(k)) {
                 k->relayed = true; /* still leading: the lead itself is handed over */
                 (void) pthread_cond_signal(&k->relay);
         } else {
                 k->leading = false;
                 (void) pthread_cond_broadcast(&k->idle);
         }
+}
+
+/* The same, on the helper, which does the upkeep too. */
+static void lead_on(struct committer *k) {
+        bool upkeep;
+
+        while ((upkeep = upkeep_wanted(k)) || k->queued > 0) {
+                if (!upkeep) {
+                        lead_batch(k);
+                        continue;
+                }
+                (void) pthread_mutex_unlock(&k->lock);
+                run_upkeep(k);
+                (void) pthread_mutex_lock(&k->lock);
+        }
+        k->leading = false;
+        (void) pthread_cond_broadcast(&k->idle);
 }
 
 static void *helper_main(void *data) {
@@ -224,7 +302,7 @@ static void *helper_main(void *data) {
                 if (!k->relayed)
                         break;
                 k->relayed = false;
-                lead(k, UINT_MAX);
+                lead_on(k);
         }
         (void) pthread_mutex_unlock(&k->lock);
         return NULL;
@@ -373,20 +451,23 @@ int store_health(struct store *store, struct error *err) {
         struct committer *k = &store->committer;
         struct store_op probe = { .apply = probe_apply };
         struct error failure;
-        bool failed, due;
+        bool failed, upkeep_only, due;
 
         (void) pthread_mutex_lock(&k->lock);
-        failed = k->failed;
+        failed = k->failed || k->upkeep_failed;
         due = failed && moment_monotonic_ms() >= k->probed_at_ms + PROBE_INTERVAL_MS;
         if (due)
                 k->probed_at_ms = moment_monotonic_ms();
-        failure = k->failure;
+        failure = k->failed ? k->failure : k->upkeep_failure;
+        upkeep_only = !k->failed;
         (void) pthread_mutex_unlock(&k->lock);
 
         if (!failed)
                 return 0;
-        if (due)
-                return store_write(store, &probe, err);
+        if (due && store_write(store, &probe, err) < 0)
+                return -1;
+        if (due && !upkeep_only)
+                return 0;
         if (err)
                 *err = failure;
         return -1;
@@ -412,11 +493,26 @@ static void destroy_locks(struct committer *k) {
         (void) pthread_mutex_destroy(&k->lock);
 }
 
+/* What a run before this one left. */
+static int count_unindexed(struct committer *k, struct error *err) {
+        int64_t last = 0, indexed = 0;
+
+        if (last_id(&k->writer, &last, err) < 0 || indexed_read(&k->writer, &indexed, err) < 0)
+                return -1;
+        k->unindexed = last - indexed;
+        k->leading = k->relayed = upkeep_wanted(k); /* the helper begins with it */
+        return 0;
+}
+
 int committer_init(struct committer *k, const char *path, struct error *err) {
         pthread_condattr_t monotonic;
 
         if (sql_open(&k->writer, path, SQL_WRITER, err) < 0)
                 return -1;
+        if (count_unindexed(k, err) < 0) {
+                sql_done(&k->writer);
+                return -1;
+        }
         (void) pthread_mutex_init(&k->lock, NULL);
         (void) pthread_condattr_init(&monotonic);
         (void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -425,12 +521,13 @@ int committer_init(struct committer *k, const char *path, struct error *err) {
         (void) pthread_cond_init(&k->relay, NULL);
         (void) pthread_cond_init(&k->idle, NULL);
         k->last = &k->first;
+        k->path = path;
         if (start_helper(k, err) < 0) {
+                k->path = NULL;
                 sql_done(&k->writer);
                 destroy_locks(k);
                 return -1;
         }
-        k->path = path;
         return 0;
 }
 

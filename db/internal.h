@@ -10,7 +10,12 @@
 
 #define STORE_FILE "cad.db"
 #define STORE_APPLICATION_ID 0x63616431 /* "cad1" */
-#define STORE_BUCKET_BITS 10            /* as in the schema: 1 024 rows a bucket */
+#define STORE_BUCKET_BITS 10            /* as in the schema: 1 024 ids a bucket */
+#define STORE_INDEX_STEP 256            /* rows that are indexed in one go: 1–2 ms */
+#define STORE_INDEX_OVERDUE 1024        /* rows not indexed that may wait while callers do */
+#define STORE_LOG_DUE \
+        1000 /* pages of the log that are moved into the database when nobody waits … */
+#define STORE_LOG_OVERDUE 2000 /* … and in any case */
 
 /* ---- migrations (the table is generated) ------------------------------------------------------------------ */
 
@@ -31,6 +36,7 @@ struct migration_list {
 
 enum statement {
         STATEMENT_BEGIN,
+        STATEMENT_READ,
         STATEMENT_COMMIT,
         STATEMENT_ROLLBACK,
         STATEMENT_SAVEPOINT,
@@ -38,6 +44,7 @@ enum statement {
         STATEMENT_ROLLBACK_TO,
         STATEMENT_META,
         STATEMENT_COUNTERS,
+        STATEMENT_COUNT_TAIL,
         STATEMENT_COUNTERS_ADD,
         STATEMENT_PROBE,
         STATEMENT_LAST_ID,
@@ -46,30 +53,31 @@ enum statement {
         STATEMENT_PROFILE_ID,
         STATEMENT_PROFILE_ADD,
         STATEMENT_CERTIFICATE_ADD,
-        STATEMENT_NAME_ADD,
+        STATEMENT_INDEXED,
+        STATEMENT_INDEXED_SET,
+        STATEMENT_INDEX_ROWS,
+        STATEMENT_LOOKUP_ADD,
+        STATEMENT_LOOKUP_ADD_MANY,
+        STATEMENT_BUCKET_ADD,
         STATEMENT_CERTIFICATE_GET,
         STATEMENT_STATUS_GET,
         STATEMENT_STATUS_SET,
         STATEMENT_COMPROMISED_ADD,
         STATEMENT_COMPROMISED_GET,
+        STATEMENT_SPKI_TAIL,
         STATEMENT_SPKI_PROBE,
         STATEMENT_IDEMPOTENCY_GET,
         STATEMENT_IDEMPOTENCY_ADD,
         STATEMENT_IDEMPOTENCY_DROP,
         STATEMENT_IDEMPOTENCY_EXPIRE,
-        STATEMENT_LIST_FINGERPRINT,
-        STATEMENT_LIST_SPKI,
-        STATEMENT_LIST_NAME,
-        STATEMENT_LIST_LABEL,
-        STATEMENT_LIST_REQUESTER,
+        STATEMENT_LIST_LOOKUP,
         STATEMENT_LIST_SUFFIX_IDS,
+        STATEMENT_BUCKET_SHARES,
+        STATEMENT_BUCKET_TIME,
         STATEMENT_LIST_ONE,
         STATEMENT_LIST_STATUS,
         STATEMENT_LIST_EXPIRES_FIRST,
         STATEMENT_LIST_EXPIRED_LAST,
-        STATEMENT_LIST_PROFILE,
-        STATEMENT_LIST_ISSUER,
-        STATEMENT_LIST_ISSUED,
         STATEMENT_LIST_ALL,
         STATEMENT_COUNT,
 };
@@ -86,12 +94,13 @@ enum sql_role {
 struct sql_connection {
         sqlite3 *db;
         sqlite3_stmt *prepared[STATEMENT_COUNT];
-        bool broken; /* an I/O error or damage was seen: close it before the next use */
+        bool broken;   /* an I/O error or damage was seen: close it before the next use */
+        int log_pages; /* the writer's: of the log, after its last commit … */
+        int log_moved; /* … and of these, when they were last moved into the database */
 };
 
 /** sql_open() - open @path with the store's settings. @err: as sql_error() */
-int sql_open(struct sql_connection *c, const char *path, enum sql_role role,
-                    struct error *err);
+int sql_open(struct sql_connection *c, const char *path, enum sql_role role, struct error *err);
 
 /** sql_done() - finalize and close; leaves @c ready to be opened again */
 void sql_done(struct sql_connection *c);
@@ -117,8 +126,7 @@ CAD_CLEANUP(sqlite3_stmt, statement_release)
 int sql_run(struct sql_connection *c, sqlite3_stmt *s, const char *what, struct error *err);
 
 /** sql_simple() - run a statement of the table that has no parameters */
-int sql_simple(struct sql_connection *c, enum statement which, const char *what,
-                      struct error *err);
+int sql_simple(struct sql_connection *c, enum statement which, const char *what, struct error *err);
 
 static inline void bind_bytes(sqlite3_stmt *s, int at, struct bytes b) {
         (void) sqlite3_bind_blob(s, at, b.data ? (const void *) b.data : "", (int) b.size,
@@ -139,6 +147,14 @@ static inline const char *column_text(sqlite3_stmt *s, int at) {
         return (const char *) sqlite3_column_text(s, at);
 }
 
+/** struct snapshot - a read transaction for a scope: every statement in it sees the same database */
+struct snapshot {
+        struct sql_connection *c; /* NULL: it could not be begun */
+};
+struct snapshot snapshot_begin(struct sql_connection *c, struct error *err);
+void snapshot_done(struct snapshot *snapshot);
+CAD_CLEANUP_DONE(struct snapshot, snapshot_done)
+
 /* ---- migrate.c: a database from nothing, and from an older version ----------------------------------------- */
 
 /** store_create() - make cad.db whole in @dir_fd (@dir is its path) for a CA; there must be none */
@@ -153,30 +169,43 @@ int store_migrate(int dir_fd, const char *dir, struct sql_connection *c,
 /** meta_read_ca_id() - whose database it is; appended as text */
 int meta_read_ca_id(struct sql_connection *c, struct buffer *ret, struct error *err);
 
+/** counters_read() - the row, and what is not indexed yet */
 int counters_read(struct sql_connection *c, struct store_counters *ret, struct error *err);
+
+/** counters_add() - what was revoked and held; what was issued is added when it is indexed */
 int counters_add(struct sql_connection *c, const struct store_counters *more, struct error *err);
 
 /* ---- commit.c: the writer, the queue, the leader ------------------------------------------------------------ */
 
+/** struct word - the number of an issuer or a profile, as this transaction knows it */
+struct word {
+        char text[64]; /* "": none */
+        int64_t id;
+};
+
 struct store_tx {
         struct sql_connection *c;
-        struct store_counters more; /* added to the row before the commit */
+        struct store_counters more; /* what this transaction does */
         int64_t next_id;            /* of certificates; 0: not asked for yet */
+        struct word issuer, profile;
 };
 
 struct committer {
         const char *path;
-        struct sql_connection writer; /* the leader's alone */
-        pthread_mutex_t lock;     /* guards what follows */
-        pthread_cond_t gathered;  /* the leader waits: all announced are here */
-        pthread_cond_t relay;     /* the helper waits: a leader has led long enough */
-        pthread_cond_t idle;      /* store_close() waits: nobody leads */
+        struct sql_connection writer; /* the leader's alone, as is what follows */
+        int64_t unindexed;            /* certificates, or more */
+        int64_t rest_until_ms;        /* upkeep failed: not again before */
+        pthread_mutex_t lock;         /* guards what follows */
+        pthread_cond_t gathered;      /* the leader waits: all announced are here */
+        pthread_cond_t relay;         /* the helper waits: a leader has led long enough */
+        pthread_cond_t idle;          /* store_close() waits: nobody leads */
         struct store_op *first, **last;
         size_t queued;
         unsigned announced;
         bool leading, gathering, relayed, stopping;
-        bool failed; /* the last commit */
-        struct error failure;
+        bool failed;        /* the last commit */
+        bool upkeep_failed; /* the last indexing */
+        struct error failure, upkeep_failure;
         int64_t probed_at_ms;
         pthread_t helper;
 };
@@ -242,11 +271,51 @@ void row_scratch_done(struct row_scratch *scratch);
 CAD_CLEANUP_DONE(struct row_scratch, row_scratch_done)
 
 /** row_read() - the certificate that @s stands on, as views that live until the next step or row_read() */
-int row_read(struct sql_connection *c, sqlite3_stmt *s, struct row_scratch *scratch, int64_t *ret_id,
-             struct cert_row *ret, struct error *err);
+int row_read(struct sql_connection *c, sqlite3_stmt *s, struct row_scratch *scratch,
+             int64_t *ret_id, struct cert_row *ret, struct error *err);
 
 /** last_id() - the id of the newest certificate, 0 without any */
 int last_id(struct sql_connection *c, int64_t *ret, struct error *err);
 
+/* ---- indexing.c -------------------------------------------------------------------------------------------- */
+
+enum lookup { /* stored values; do not renumber */
+        LOOKUP_NAME = 1,
+        LOOKUP_FINGERPRINT = 2,
+        LOOKUP_SPKI = 3,
+        LOOKUP_REQUESTER = 4, /* this and what follows can be shared by many: see LOOKUP_SHARED */
+        LOOKUP_LABEL = 5,
+        LOOKUP_PROFILE = 6, /* the key is the number of the word, as is the issuer's */
+        LOOKUP_ISSUER = 7,
+};
+#define LOOKUP_SHARED \
+        16 /* certificates of a step that share a key have one entry together: the bucket is walked */
+#define LOOKUP_SHARED_ID 0 /* the id of such an entry */
+#define LOOKUP_ADD_MANY 16 /* entries that one statement writes */
+#define LOOKUP_HASH_SIZE \
+        8 /* octets of a hash that are in lookups; whole hashes are compared afterwards */
+#define LOOKUP_WORD_SIZE 4 /* octets of a word's number */
+
 /** name_key() - a name backwards in lower case, appended */
 void name_key(const char *name, struct buffer *ret);
+
+/** word_key() - the number of a word, big-endian */
+static inline void word_key(int64_t id, uint8_t out[LOOKUP_WORD_SIZE]) {
+        for (int i = 0; i < LOOKUP_WORD_SIZE; i++)
+                out[i] = (uint8_t) (id >> (24 - 8 * i));
+}
+
+/** indexed_read() - the certificates up to this id are in lookups */
+int indexed_read(struct sql_connection *c, int64_t *ret, struct error *err);
+
+/**
+ * index_step() - index the next certificates in a transaction of its own
+ * @limit:    STORE_INDEX_STEP at most
+ * @ret_rows: how many; fewer than @limit does not mean that all are
+ * @ret_last: whether all are indexed now
+ *
+ * Does not wait for the disk: what is lost with the power is done again, and it is never on disk without what was
+ * committed before it.
+ */
+int index_step(struct sql_connection *c, int limit, int64_t *ret_rows, bool *ret_last,
+               struct error *err);

@@ -1,7 +1,9 @@
 /*
  * Pages of certificates. A filter chooses the index to walk (the drive); each row on the way is held against the whole
  * filter. The walk stops at a full page or after WORK_MAX rows, and the cursor says where: it holds the last position,
- * not an offset, so that nothing comes twice whatever is issued meanwhile.
+ * not an offset, so that nothing comes twice whatever is issued meanwhile. Most drives go by ids: through the rows that
+ * are not indexed yet, then through lookups (indexing.c). A page is one read transaction, so that no row is between the
+ * two; between two pages rows move from the one to the other, and keep their ids.
  */
 #include "db/internal.h"
 
@@ -31,8 +33,9 @@ struct walk {
         size_t left; /* certificates that this page still takes */
         int work;
         struct position at;
-        int64_t low, high;          /* of the time that drives; low ≤ time < high */
-        struct buffer key, key_end; /* of the name that drives */
+        int64_t low, high;              /* of the time that drives; low ≤ time < high */
+        struct buffer key, key_end;     /* of the name that drives */
+        uint8_t word[LOOKUP_WORD_SIZE]; /* of the profile or issuer that drives */
         struct row_scratch scratch;
 };
 
@@ -48,6 +51,9 @@ enum progress {
         WALK_END,  /* the drive has no more rows */
         WALK_FULL, /* the page or the work is full; walk.at says where */
 };
+
+/* Those of one bucket, below the position. */
+typedef enum progress (*bucket_walk)(struct walk *w, int64_t bucket, struct error *err);
 
 /* ---- the filter -------------------------------------------------------------------------------------------- */
 
@@ -120,10 +126,6 @@ static int64_t key_not_after(const struct cert_row *row) {
         return row->not_after;
 }
 
-static int64_t key_issued_at(const struct cert_row *row) {
-        return row->issued_at;
-}
-
 /* One row of the drive. */
 static enum progress visit(struct walk *w, sqlite3_stmt *s, int64_t (*key)(const struct cert_row *),
                            struct error *err) {
@@ -163,68 +165,138 @@ static enum progress walk_rows(struct walk *w, sqlite3_stmt *s,
         return WALK_END;
 }
 
-static enum progress walk_bucket(struct walk *w, enum statement which, int64_t bucket,
-                                 struct bytes key, bool is_text, struct error *err) {
-        CAD_AUTO(statement_release) sqlite3_stmt *s = sql_statement(w->c, which, err);
+/* The certificates from @first to below the position, newest first. */
+static enum progress walk_range(struct walk *w, int64_t first, struct error *err) {
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *s = sql_statement(w->c, STATEMENT_LIST_ALL, err);
 
         if (!s)
                 return WALK_FAILED;
-        (void) sqlite3_bind_int64(s, 1, bucket);
-        if (is_text)
-                (void) sqlite3_bind_text(s, 2, (const char *) key.data, (int) key.size,
-                                         SQLITE_STATIC);
-        else
-                bind_bytes(s, 2, key);
+        (void) sqlite3_bind_int64(s, 1, first);
         (void) sqlite3_bind_int64(s, 3, w->at.id);
         return walk_rows(w, s, no_key, err);
 }
 
-/* The newest bucket first; where a bucket ends, the position moves to its lower edge. */
-static enum progress walk_buckets(struct walk *w,
-                                  enum progress (*one)(struct walk *w, int64_t bucket,
-                                                       struct error *err),
-                                  struct error *err) {
-        int64_t last = 0;
+static void bind_lookup(sqlite3_stmt *s, int64_t bucket, enum lookup kind, struct bytes key) {
+        (void) sqlite3_bind_int64(s, 1, bucket);
+        bind_bytes(s, 2, key);
+        (void) sqlite3_bind_int(s, 4, (int) kind);
+}
 
-        if (last_id(w->c, &last, err) < 0)
+/* Those of a bucket that have an entry for a key each. */
+static enum progress walk_lookup(struct walk *w, int64_t bucket, enum lookup kind, struct bytes key,
+                                 struct error *err) {
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *s = sql_statement(w->c, STATEMENT_LIST_LOOKUP, err);
+
+        if (!s)
                 return WALK_FAILED;
-        if (w->at.id > last + 1)
-                w->at.id = last + 1;
-        for (int64_t bucket = (w->at.id - 1) >> STORE_BUCKET_BITS; bucket >= 0; bucket--) {
-                enum progress progress;
+        bind_lookup(s, bucket, kind, key);
+        (void) sqlite3_bind_int64(s, 3, w->at.id);
+        return walk_rows(w, s, no_key, err);
+}
 
-                if (w->work == 0)
-                        return WALK_FULL;
-                progress = one(w, bucket, err);
-                if (progress != WALK_END)
-                        return progress;
-                w->at.id = bucket << STORE_BUCKET_BITS;
-                if (w->work > 0)
-                        w->work--;
-        }
+/* The same for a key that many can share: then the whole bucket is walked. */
+static enum progress walk_shared(struct walk *w, int64_t bucket, enum lookup kind, struct bytes key,
+                                 struct error *err) {
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *s = sql_statement(w->c, STATEMENT_BUCKET_SHARES, err);
+        int rc;
+
+        if (!s)
+                return WALK_FAILED;
+        bind_lookup(s, bucket, kind, key);
+        (void) sqlite3_bind_int64(s, 3, LOOKUP_SHARED_ID);
+        rc = sqlite3_step(s);
+        if (rc == SQLITE_ROW)
+                return walk_range(w, bucket << STORE_BUCKET_BITS, err);
+        if (rc == SQLITE_DONE)
+                return walk_lookup(w, bucket, kind, key, err);
+        (void) sql_error(w->c, rc, "cannot list certificates", err);
+        return WALK_FAILED;
+}
+
+/* One bucket; where it ends, the position moves to its lower edge. A bucket is work even where nothing is in it. */
+static enum progress step_bucket(struct walk *w, bucket_walk one, struct error *err) {
+        int64_t bucket = (w->at.id - 1) >> STORE_BUCKET_BITS;
+        enum progress progress;
+
+        if (w->work == 0)
+                return WALK_FULL;
+        progress = one(w, bucket, err);
+        if (progress != WALK_END)
+                return progress;
+        w->at = (struct position){ 0, bucket << STORE_BUCKET_BITS };
+        if (w->work > 0)
+                w->work--;
         return WALK_END;
 }
 
+/* What is not indexed yet, as it is, then the buckets, newest first. */
+static enum progress walk_buckets(struct walk *w, bucket_walk one, struct error *err) {
+        enum progress progress = WALK_END;
+        int64_t last = 0, indexed = 0;
+
+        if (last_id(w->c, &last, err) < 0 || indexed_read(w->c, &indexed, err) < 0)
+                return WALK_FAILED;
+        if (w->at.id > last + 1)
+                w->at.id = last + 1;
+        if (w->at.id > indexed + 1) {
+                progress = walk_range(w, indexed + 1, err);
+                if (progress == WALK_END)
+                        w->at = (struct position){ 0, indexed + 1 };
+        }
+        while (progress == WALK_END && w->at.id > 1)
+                progress = step_bucket(w, one, err);
+        return progress;
+}
+
 static enum progress one_fingerprint(struct walk *w, int64_t bucket, struct error *err) {
-        return walk_bucket(w, STATEMENT_LIST_FINGERPRINT, bucket, BYTES(w->filter->fingerprint, 8),
-                           false, err);
+        return walk_lookup(w, bucket, LOOKUP_FINGERPRINT,
+                           BYTES(w->filter->fingerprint, LOOKUP_HASH_SIZE), err);
 }
 
 static enum progress one_spki(struct walk *w, int64_t bucket, struct error *err) {
-        return walk_bucket(w, STATEMENT_LIST_SPKI, bucket, BYTES(w->filter->spki, 8), false, err);
+        return walk_lookup(w, bucket, LOOKUP_SPKI, BYTES(w->filter->spki, LOOKUP_HASH_SIZE), err);
 }
 
 static enum progress one_name(struct walk *w, int64_t bucket, struct error *err) {
-        return walk_bucket(w, STATEMENT_LIST_NAME, bucket, buffer_bytes(&w->key), true, err);
+        return walk_lookup(w, bucket, LOOKUP_NAME, buffer_bytes(&w->key), err);
 }
 
 static enum progress one_label(struct walk *w, int64_t bucket, struct error *err) {
-        return walk_bucket(w, STATEMENT_LIST_LABEL, bucket, bytes_of(w->filter->label), true, err);
+        return walk_shared(w, bucket, LOOKUP_LABEL, bytes_of(w->filter->label), err);
 }
 
 static enum progress one_requester(struct walk *w, int64_t bucket, struct error *err) {
-        return walk_bucket(w, STATEMENT_LIST_REQUESTER, bucket, bytes_of(w->filter->requester),
-                           true, err);
+        return walk_shared(w, bucket, LOOKUP_REQUESTER, bytes_of(w->filter->requester), err);
+}
+
+static enum progress one_profile(struct walk *w, int64_t bucket, struct error *err) {
+        return walk_shared(w, bucket, LOOKUP_PROFILE, BYTES(w->word, sizeof(w->word)), err);
+}
+
+static enum progress one_issuer(struct walk *w, int64_t bucket, struct error *err) {
+        return walk_shared(w, bucket, LOOKUP_ISSUER, BYTES(w->word, sizeof(w->word)), err);
+}
+
+/* The whole bucket, if some certificate of it can have been issued in the stretch. */
+static enum progress one_issued(struct walk *w, int64_t bucket, struct error *err) {
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *s = sql_statement(w->c, STATEMENT_BUCKET_TIME, err);
+        int rc;
+
+        if (!s)
+                return WALK_FAILED;
+        (void) sqlite3_bind_int64(s, 1, bucket);
+        rc = sqlite3_step(s);
+        if (rc == SQLITE_ROW && sqlite3_column_int64(s, 0) < w->high &&
+            sqlite3_column_int64(s, 1) >= w->low)
+                return walk_range(w, bucket << STORE_BUCKET_BITS, err);
+        if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+                return WALK_END;
+        (void) sql_error(w->c, rc, "cannot list certificates", err);
+        return WALK_FAILED;
 }
 
 /* The ids under a suffix, NARROW_MAX + 1 at most. Return: how many, or -1 */
@@ -236,14 +308,14 @@ static int suffix_ids(struct walk *w, int64_t bucket, int64_t *ids, struct error
         if (!s)
                 return -1;
         (void) sqlite3_bind_int64(s, 1, bucket);
-        bind_text(s, 2, buffer_string(&w->key));
+        bind_bytes(s, 2, buffer_bytes(&w->key));
         (void) sqlite3_bind_int64(s, 3, w->at.id);
-        bind_text(s, 4, buffer_string(&w->key_end));
+        bind_bytes(s, 4, buffer_bytes(&w->key_end));
         (void) sqlite3_bind_int(s, 5, NARROW_MAX + 1);
+        (void) sqlite3_bind_int(s, 6, LOOKUP_NAME);
         while ((rc = sqlite3_step(s)) == SQLITE_ROW)
                 ids[count++] = sqlite3_column_int64(s, 0);
-        return rc == SQLITE_DONE ? count
-                                 : sql_error(w->c, rc, "cannot list certificates", err);
+        return rc == SQLITE_DONE ? count : sql_error(w->c, rc, "cannot list certificates", err);
 }
 
 static int newer_first(const void *a, const void *b) {
@@ -278,7 +350,6 @@ static void free_ids(int64_t **ids) {
 /* Few names of the bucket under the suffix: these certificates, sorted. Many: the bucket's certificates as they come. */
 static enum progress one_suffix(struct walk *w, int64_t bucket, struct error *err) {
         __attribute__((cleanup(free_ids))) int64_t *ids = malloc((NARROW_MAX + 1) * sizeof(*ids));
-        CAD_AUTO(statement_release) sqlite3_stmt *s = NULL;
         int count;
 
         if (!ids) {
@@ -290,12 +361,7 @@ static enum progress one_suffix(struct walk *w, int64_t bucket, struct error *er
                 return WALK_FAILED;
         if (count <= NARROW_MAX)
                 return walk_ids(w, ids, count, err);
-        s = sql_statement(w->c, STATEMENT_LIST_ALL, err);
-        if (!s)
-                return WALK_FAILED;
-        (void) sqlite3_bind_int64(s, 1, bucket << STORE_BUCKET_BITS);
-        (void) sqlite3_bind_int64(s, 3, w->at.id);
-        return walk_rows(w, s, no_key, err);
+        return walk_range(w, bucket << STORE_BUCKET_BITS, err);
 }
 
 static enum progress by_fingerprint(struct walk *w, struct error *err) {
@@ -338,18 +404,50 @@ static enum progress by_suffix(struct walk *w, struct error *err) {
         return walk_buckets(w, one_suffix, err);
 }
 
-/* Drives with an index of their own: ?1 a word or a number, then the position. */
-static enum progress walk_plain(struct walk *w, enum statement which, const char *word,
-                                int64_t number, int64_t (*key)(const struct cert_row *),
-                                struct error *err) {
+/* A word that has no number is in no certificate, neither indexed nor not. */
+static enum progress walk_word(struct walk *w, enum statement find, const char *word,
+                               bucket_walk one, struct error *err) {
+        CAD_AUTO(statement_release) sqlite3_stmt *s = sql_statement(w->c, find, err);
+        int rc;
+
+        if (!s)
+                return WALK_FAILED;
+        bind_text(s, 1, word);
+        rc = sqlite3_step(s);
+        if (rc == SQLITE_DONE)
+                return WALK_END;
+        if (rc != SQLITE_ROW) {
+                (void) sql_error(w->c, rc, "cannot list certificates", err);
+                return WALK_FAILED;
+        }
+        word_key(sqlite3_column_int64(s, 0), w->word);
+        return walk_buckets(w, one, err);
+}
+
+static enum progress by_profile(struct walk *w, struct error *err) {
+        return walk_word(w, STATEMENT_PROFILE_ID, w->filter->profile, one_profile, err);
+}
+
+static enum progress by_issuer(struct walk *w, struct error *err) {
+        return walk_word(w, STATEMENT_ISSUER_ID, w->filter->issuer, one_issuer, err);
+}
+
+static enum progress by_issued(struct walk *w, struct error *err) {
+        return walk_buckets(w, one_issued, err);
+}
+
+static enum progress by_all(struct walk *w, struct error *err) {
+        return walk_range(w, 0, err);
+}
+
+/* Drives with an index of their own: ?1 a number, then the position. */
+static enum progress walk_plain(struct walk *w, enum statement which, int64_t number,
+                                int64_t (*key)(const struct cert_row *), struct error *err) {
         CAD_AUTO(statement_release) sqlite3_stmt *s = sql_statement(w->c, which, err);
 
         if (!s)
                 return WALK_FAILED;
-        if (word)
-                bind_text(s, 1, word);
-        else
-                (void) sqlite3_bind_int64(s, 1, number);
+        (void) sqlite3_bind_int64(s, 1, number);
         if (key != no_key)
                 (void) sqlite3_bind_int64(s, 2, w->at.key);
         (void) sqlite3_bind_int64(s, 3, w->at.id);
@@ -357,31 +455,15 @@ static enum progress walk_plain(struct walk *w, enum statement which, const char
 }
 
 static enum progress by_status(struct walk *w, struct error *err) {
-        return walk_plain(w, STATEMENT_LIST_STATUS, NULL, (int64_t) w->filter->status, no_key, err);
-}
-
-static enum progress by_profile(struct walk *w, struct error *err) {
-        return walk_plain(w, STATEMENT_LIST_PROFILE, w->filter->profile, 0, no_key, err);
-}
-
-static enum progress by_issuer(struct walk *w, struct error *err) {
-        return walk_plain(w, STATEMENT_LIST_ISSUER, w->filter->issuer, 0, no_key, err);
-}
-
-static enum progress by_all(struct walk *w, struct error *err) {
-        return walk_plain(w, STATEMENT_LIST_ALL, NULL, 0, no_key, err);
+        return walk_plain(w, STATEMENT_LIST_STATUS, (int64_t) w->filter->status, no_key, err);
 }
 
 static enum progress by_expiry(struct walk *w, struct error *err) {
-        return walk_plain(w, STATEMENT_LIST_EXPIRES_FIRST, NULL, w->high, key_not_after, err);
+        return walk_plain(w, STATEMENT_LIST_EXPIRES_FIRST, w->high, key_not_after, err);
 }
 
 static enum progress by_expired(struct walk *w, struct error *err) {
-        return walk_plain(w, STATEMENT_LIST_EXPIRED_LAST, NULL, w->low, key_not_after, err);
-}
-
-static enum progress by_issued(struct walk *w, struct error *err) {
-        return walk_plain(w, STATEMENT_LIST_ISSUED, NULL, w->low, key_issued_at, err);
+        return walk_plain(w, STATEMENT_LIST_EXPIRED_LAST, w->low, key_not_after, err);
 }
 
 /* ---- which drive ------------------------------------------------------------------------------------------- */
@@ -462,7 +544,7 @@ static const struct drive {
         { 'e', ORDER_RISING, wants_expiry, by_expiry },
         { 'q', ORDER_NEWEST, wants_requester, by_requester },
         { 'p', ORDER_NEWEST, wants_profile, by_profile },
-        { 't', ORDER_FALLING, wants_issued, by_issued },
+        { 't', ORDER_NEWEST, wants_issued, by_issued },
         { 'i', ORDER_NEWEST, wants_issuer, by_issuer },
         { 'a', ORDER_NEWEST, wants_all, by_all },
 };
@@ -536,6 +618,7 @@ int store_list(struct store *store, const struct cert_filter *filter, const char
                size_t limit, store_each each, void *data, char *next, struct error *err) {
         const struct drive *drive = drive_for(filter);
         CAD_AUTO(reader_done) struct reader r = { store, NULL };
+        CAD_AUTO(snapshot_done) struct snapshot snapshot = { NULL };
         CAD_AUTO(walk_done)
         struct walk w = {
                 .filter = filter, .each = each, .data = data, .left = limit, .work = WORK_MAX
@@ -555,6 +638,9 @@ int store_list(struct store *store, const struct cert_filter *filter, const char
         if (!r.c)
                 return -1;
         w.c = r.c;
+        snapshot = snapshot_begin(r.c, err);
+        if (!snapshot.c)
+                return -1;
         progress = drive->walk(&w, err);
         if (progress == WALK_FAILED)
                 return -1;

@@ -19,9 +19,28 @@ int meta_read_ca_id(struct sql_connection *c, struct buffer *ret, struct error *
         return ret->failed ? error_no_memory(err) : 0;
 }
 
-int counters_read(struct sql_connection *c, struct store_counters *ret, struct error *err) {
+/* Some hundred rows. */
+static int count_tail(struct sql_connection *c, int64_t indexed, struct store_counters *ret,
+                      struct error *err) {
         CAD_AUTO(statement_release)
-        sqlite3_stmt *s = sql_statement(c, STATEMENT_COUNTERS, err);
+        sqlite3_stmt *s = sql_statement(c, STATEMENT_COUNT_TAIL, err);
+        int rc;
+
+        if (!s)
+                return -1;
+        (void) sqlite3_bind_int64(s, 1, indexed);
+        rc = sqlite3_step(s);
+        if (rc != SQLITE_ROW)
+                return sql_error(c, rc, "cannot read the counters", err);
+        ret->issued += sqlite3_column_int64(s, 0);
+        ret->issued_for_others += sqlite3_column_int64(s, 1);
+        return 0;
+}
+
+int counters_read(struct sql_connection *c, struct store_counters *ret, struct error *err) {
+        CAD_AUTO(snapshot_done) struct snapshot snapshot = snapshot_begin(c, err);
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *s = snapshot.c ? sql_statement(c, STATEMENT_COUNTERS, err) : NULL;
         int rc;
 
         if (!s)
@@ -35,7 +54,7 @@ int counters_read(struct sql_connection *c, struct store_counters *ret, struct e
                 .revoked = sqlite3_column_int64(s, 2),
                 .held = sqlite3_column_int64(s, 3),
         };
-        return 0;
+        return count_tail(c, sqlite3_column_int64(s, 4), ret, err);
 }
 
 int counters_add(struct sql_connection *c, const struct store_counters *more, struct error *err) {
@@ -44,10 +63,8 @@ int counters_add(struct sql_connection *c, const struct store_counters *more, st
 
         if (!s)
                 return -1;
-        (void) sqlite3_bind_int64(s, 1, more->issued);
-        (void) sqlite3_bind_int64(s, 2, more->issued_for_others);
-        (void) sqlite3_bind_int64(s, 3, more->revoked);
-        (void) sqlite3_bind_int64(s, 4, more->held);
+        (void) sqlite3_bind_int64(s, 1, more->revoked);
+        (void) sqlite3_bind_int64(s, 2, more->held);
         return sql_run(c, s, "cannot write the counters", err);
 }
 

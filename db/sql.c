@@ -13,8 +13,8 @@
 static const char *const settings[] = {
         [SQL_WRITER] =
                 "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = OFF;"
-                "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = -8000;"
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000;"
+                "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cache_size = -2000;"
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                 "PRAGMA journal_size_limit = 16777216;",
         [SQL_READER] =
                 "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
@@ -91,8 +91,19 @@ int sql_number(struct sql_connection *c, const char *sql, int64_t *ret, struct e
         return rc == SQLITE_ROW ? 0 : sql_error(c, rc, "cannot read " STORE_FILE, err);
 }
 
-int sql_open(struct sql_connection *c, const char *path, enum sql_role role,
-                    struct error *err) {
+/* In place of SQLite's own, which moves the log into the database inside a commit: see upkeep in commit.c. */
+static int note_log(void *data, sqlite3 *db, const char *name, int pages) {
+        struct sql_connection *c = data;
+
+        (void) db;
+        (void) name;
+        if (pages < c->log_moved)
+                c->log_moved = 0; /* it began anew */
+        c->log_pages = pages;
+        return SQLITE_OK;
+}
+
+int sql_open(struct sql_connection *c, const char *path, enum sql_role role, struct error *err) {
         int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
                 SQLITE_OPEN_EXRESCODE;
         int rc = sqlite3_open_v2(path, &c->db, flags, /* vfs= */ NULL);
@@ -105,8 +116,10 @@ int sql_open(struct sql_connection *c, const char *path, enum sql_role role,
                 rc = sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
         if (rc != SQLITE_OK)
                 (void) sql_error(c, rc, what, err);
-        else if (sql_exec(c, settings[role], what, err) == 0)
+        else if (sql_exec(c, settings[role], what, err) == 0) {
+                (void) sqlite3_wal_hook(c->db, note_log, c);
                 return 0;
+        }
         sql_done(c);
         return -1;
 }
@@ -119,6 +132,7 @@ void sql_done(struct sql_connection *c) {
         (void) sqlite3_close(c->db);
         c->db = NULL;
         c->broken = false;
+        c->log_pages = c->log_moved = 0;
 }
 
 sqlite3_stmt *sql_statement(struct sql_connection *c, enum statement which, struct error *err) {
@@ -127,7 +141,7 @@ sqlite3_stmt *sql_statement(struct sql_connection *c, enum statement which, stru
                                             &c->prepared[which], NULL);
 
                 if (rc != SQLITE_OK) {
-                        (void) sql_error(c, rc, "cannot prepare a statement", err);
+                        (void) sql_error(c, rc, "cannot use " STORE_FILE, err);
                         return NULL;
                 }
         }
@@ -149,8 +163,22 @@ int sql_run(struct sql_connection *c, sqlite3_stmt *s, const char *what, struct 
 }
 
 int sql_simple(struct sql_connection *c, enum statement which, const char *what,
-                      struct error *err) {
+               struct error *err) {
         CAD_AUTO(statement_release) sqlite3_stmt *s = sql_statement(c, which, err);
 
         return s ? sql_run(c, s, what, err) : -1;
+}
+
+struct snapshot snapshot_begin(struct sql_connection *c, struct error *err) {
+        if (sql_simple(c, STATEMENT_READ, "cannot read " STORE_FILE, err) < 0)
+                return (struct snapshot){ NULL };
+        return (struct snapshot){ c };
+}
+
+void snapshot_done(struct snapshot *snapshot) {
+        struct sql_connection *c = snapshot->c;
+
+        if (c && !sqlite3_get_autocommit(c->db) &&
+            sql_simple(c, STATEMENT_ROLLBACK, "cannot end a read", /* err= */ NULL) < 0)
+                c->broken = true; /* an open read would keep the log from ever being emptied */
 }

@@ -205,13 +205,21 @@ static struct store *store_alloc(const char *dir, unsigned readers) {
         return store;
 }
 
+/* SQLite counts its memory under a lock, at each allocation, for nobody: 1–2 us of an issuance. Where SQLite runs already
+ * it refuses, and all works as well. */
+static void set_up_sqlite(void) {
+        (void) sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int store_open(int state_dir_fd, const struct store_options *options, struct store **ret,
                struct error *err) {
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
         CAD_AUTO(free_text) char *dir = folder_path(state_dir_fd, err);
         CAD_AUTO(store_close) struct store *store = NULL;
 
         if (!dir)
                 return -1;
+        (void) pthread_once(&once, set_up_sqlite);
         store = store_alloc(dir, options->readers);
         if (!store)
                 return error_no_memory(err);

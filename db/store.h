@@ -9,7 +9,9 @@
  *      caller <── op->done(op, NULL or why not) ────────────────────┘
  *
  * A caller that finds no leader leads itself, so that a lone caller pays one fsync and no change of thread.
- * Reads take a connection of a small pool, see every committed write, and never wait for a writer.
+ * Reads take a connection of a small pool, see every committed write, and never wait for a writer. What finds a
+ * certificate by name, key, fingerprint, requester, label, profile or issuer is written later, by the store's own thread
+ * when callers have their answers; until then, lists look at these rows themselves.
  * Every function may be called from any thread.
  */
 #pragma once
@@ -74,7 +76,7 @@ CAD_CLEANUP(struct store, store_close)
  */
 int store_health(struct store *store, struct error *err);
 
-/** struct store_counters - kept in a row, never counted */
+/** struct store_counters - kept in a row; only what was issued a moment ago is counted */
 struct store_counters {
         int64_t issued;            /* certificates ever put */
         int64_t issued_for_others; /* of these, not by the CA for itself (store_row.internal) */
@@ -172,7 +174,7 @@ struct spki_use {
 
 /**
  * store_spki_use() - what is known of a key before a certificate is made for it
- * @look_for_use: also whether it was used: a probe a 4 096 certificates, about 1 ms at a million, so not on the way of
+ * @look_for_use: also whether it was used: a probe a 1 024 certificates, about 2 ms at a million, so not on the way of
  *                every issuance; without it, one look-up in a small table (2 µs)
  */
 int store_spki_use(struct store *store, const uint8_t spki[STORE_HASH_SIZE], bool look_for_use,

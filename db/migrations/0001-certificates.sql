@@ -1,9 +1,10 @@
 -- The first schema: certificates, what finds them, what was promised to whom.
 --
--- Rows arrive in the order of their serials (time-ordered) and of their ids, so both trees grow at one end. Every other
--- key is random; an index on it is led by the bucket (4 096 rows), so that inserts touch the pages of the newest
--- bucket only: an insert costs 22 us of processor time with buckets of 4 096, 53 us with 65 536, and a look-up by such a
--- key pays one probe a bucket. Hashes are indexed by 8 octets and compared whole afterwards.
+-- Rows arrive in the order of their serials (time-ordered), of their ids and nearly of their times, so these trees grow
+-- at one end: an issuance writes a row and three ends of trees. What finds a certificate by anything else, whose keys are
+-- random, is in lookups, which is filled later, some hundred rows at a time in the order of the keys, so that a page is
+-- written once for many of them (db/indexing.c). counters.indexed says up to which id; a query looks at the rows above
+-- it as they are, some hundred, and at lookups for the rest. Both are read in one transaction.
 
 CREATE TABLE meta (
         one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -17,16 +18,16 @@ CREATE TABLE counters (
         issued_for_others INTEGER NOT NULL,
         revoked INTEGER NOT NULL,
         held INTEGER NOT NULL,
-        probes INTEGER NOT NULL                   -- of a disk that had failed; SQLite writes only what changes
+        probes INTEGER NOT NULL,                  -- of a disk that had failed; SQLite writes only what changes
+        indexed INTEGER NOT NULL                  -- what this row counts, lookups and buckets know: up to this id
 ) STRICT;
-INSERT INTO counters VALUES (1, 0, 0, 0, 0, 0);
+INSERT INTO counters VALUES (1, 0, 0, 0, 0, 0, 0);
 
 CREATE TABLE issuers (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE profiles (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 
 CREATE TABLE certificates (
         id INTEGER PRIMARY KEY,
-        bucket INTEGER GENERATED ALWAYS AS (id >> 10) VIRTUAL,
         serial BLOB NOT NULL UNIQUE,              -- one of the whole CA, hence of its issuer too
         issuer INTEGER NOT NULL REFERENCES issuers,
         profile INTEGER NOT NULL REFERENCES profiles,
@@ -37,10 +38,8 @@ CREATE TABLE certificates (
         not_after INTEGER NOT NULL,
         issued_at INTEGER NOT NULL,
         internal INTEGER NOT NULL,
-        fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32),
-        spki BLOB NOT NULL CHECK (length(spki) = 32),
-        fingerprint_key BLOB GENERATED ALWAYS AS (substr(fingerprint, 1, 8)) VIRTUAL,
-        spki_key BLOB GENERATED ALWAYS AS (substr(spki, 1, 8)) VIRTUAL,
+        fingerprint BLOB NOT NULL,
+        spki BLOB NOT NULL,
         requester TEXT NOT NULL,
         label TEXT,
         subject TEXT NOT NULL,
@@ -48,23 +47,26 @@ CREATE TABLE certificates (
         der BLOB NOT NULL                         -- last: a walk past a row does not read it
 ) STRICT;
 
-CREATE INDEX certificates_by_fingerprint ON certificates (bucket, fingerprint_key);
-CREATE INDEX certificates_by_spki ON certificates (bucket, spki_key);
-CREATE INDEX certificates_by_requester ON certificates (bucket, requester);
-CREATE INDEX certificates_by_label ON certificates (bucket, label) WHERE label IS NOT NULL;
 CREATE INDEX certificates_by_status ON certificates (status) WHERE status > 0;
-CREATE INDEX certificates_by_profile ON certificates (profile);
-CREATE INDEX certificates_by_issuer ON certificates (issuer);
 CREATE INDEX certificates_by_not_after ON certificates (not_after);
-CREATE INDEX certificates_by_issued_at ON certificates (issued_at);
 
--- The names backwards, so that "*.suffix" is a range.
-CREATE TABLE names (
+-- What finds a certificate, by buckets of 1 024 ids: a look-up pays one probe a bucket, filling it touches the pages of
+-- the newest bucket only. What many share (a profile, an issuer) has one entry a bucket, with id 0: some row there has
+-- it. Names are backwards, so that "*.suffix" is a range; of a hash it is the beginning. Kinds: enum lookup, db/internal.h.
+CREATE TABLE lookups (
         bucket INTEGER NOT NULL,
-        key TEXT NOT NULL,
+        kind INTEGER NOT NULL,
+        key BLOB NOT NULL,
         id INTEGER NOT NULL,
-        PRIMARY KEY (bucket, key, id)
+        PRIMARY KEY (bucket, kind, key, id)
 ) STRICT, WITHOUT ROWID;
+
+-- When the certificates of a bucket were issued: a clock can step, so ids do not tell.
+CREATE TABLE buckets (
+        bucket INTEGER PRIMARY KEY,
+        issued_first INTEGER NOT NULL,
+        issued_last INTEGER NOT NULL
+) STRICT;
 
 -- Keys that were revoked for key_compromise: never again, whatever became of their certificates.
 CREATE TABLE compromised_keys (

@@ -143,6 +143,55 @@ static inline void put_many(uint64_t first, uint64_t count, int64_t id) {
         ck_ok(store_write(fixture_store, &many.op, &err), err);
 }
 
+/* Wait until the store's own thread has nothing to do: then its writer is ours. */
+static inline struct committer *fixture_quiet(void) {
+        struct committer *k = &fixture_store->committer;
+
+        (void) pthread_mutex_lock(&k->lock);
+        while (k->leading)
+                (void) pthread_cond_wait(&k->idle, &k->lock);
+        (void) pthread_mutex_unlock(&k->lock);
+        return k;
+}
+
+/* Take all certificates out of what they are looked up by, as if they had just come in. */
+static inline void fixture_unindex(void) {
+        struct committer *k = fixture_quiet();
+        struct error err = { 0 };
+
+        ck_ok(sql_exec(&k->writer,
+                       "BEGIN; DELETE FROM lookups; DELETE FROM buckets; "
+                       "UPDATE counters SET indexed = 0, issued = 0, issued_for_others = 0; COMMIT",
+                       "unindex", &err),
+              err);
+        k->unindexed = 0; /* nothing is done in the background */
+}
+
+/* Index @rows more, in steps of @step. */
+static inline void fixture_index(int64_t rows, int step) {
+        struct committer *k = fixture_quiet();
+        bool last = false;
+
+        while (rows > 0 && !last) {
+                struct error err = { 0 };
+                int64_t done = 0;
+
+                ck_ok(index_step(&k->writer, rows < step ? (int) rows : step, &done, &last, &err),
+                      err);
+                rows -= done;
+        }
+        k->unindexed = 0;
+}
+
+static inline int64_t fixture_number(const char *sql) {
+        struct committer *k = fixture_quiet();
+        struct error err = { 0 };
+        int64_t n = -1;
+
+        ck_ok(sql_number(&k->writer, sql, &n, &err), err);
+        return n;
+}
+
 static inline int revoke_one(uint64_t n, enum revocation_reason reason, int64_t at,
                              struct error *err) {
         struct store_revoke op;

@@ -140,6 +140,28 @@ static bool is_there(uint64_t n) {
         return false;
 }
 
+static void count_found(const struct cert_row *row, void *data) {
+        (void) row;
+        (*(unsigned *) data)++;
+}
+
+/* How often certificate @n comes by its first name and by its fingerprint, the more of both. */
+static unsigned times_found(uint64_t n) {
+        struct cert_filter by_name = { .status = CERT_FILTER_ANY }, by_hash = by_name;
+        char next[STORE_CURSOR_MAX];
+        unsigned named = 0, hashed = 0;
+        struct error err = { 0 };
+        struct made m;
+
+        make(&m, n);
+        by_name.name = m.text[0];
+        by_hash.fingerprint = m.row.fingerprint;
+        ck_ok(store_list(fixture_store, &by_name, "", 10, count_found, &named, next, &err), err);
+        ck_ok(store_list(fixture_store, &by_hash, "", 10, count_found, &hashed, next, &err), err);
+        ck_assert_uint_eq(named, hashed);
+        return named;
+}
+
 /** struct blocked - a leader that is held inside its first batch, so that a queue builds up behind it */
 struct blocked {
         struct put put;
@@ -359,6 +381,8 @@ static void *crowd_main(void *data) {
                 ck_ok(put_one(base + i, &err), err);
                 if (i % 16 == 3)
                         ck_ok(revoke_one(base + i, REASON_KEY_COMPROMISE, 1500, &err), err);
+                if (i % 8 == 5)
+                        ck_assert_uint_eq(times_found(base + i), 1);
         }
         return NULL;
 }
@@ -441,6 +465,48 @@ START_TEST(health_heals_without_traffic) {
 }
 END_TEST
 
+static void break_the_disk(struct store_op *op, const struct error *err) {
+        (void) op;
+        ck_assert_ptr_null(err);
+        write_error = ENOSPC;
+}
+
+START_TEST(indexing_that_fails_is_said_takes_nobody_along_and_heals) {
+        struct put last;
+        struct error err = { 0 };
+
+        put_many(0, STORE_INDEX_STEP - 1, 0);
+        put_init(&last, 1000);
+        last.op.done = break_the_disk; /* after its commit, before the indexing that it makes due */
+        ck_assert_int_eq(store_submit(fixture_store, &last.op, NULL), 0);
+        (void) fixture_quiet();
+        ck_refused(store_health(fixture_store, &err), err, ERR_STORE_FULL);
+        ck_assert(is_there(1000) && is_there(0));
+        write_error = 0;
+        ck_assert_int_eq(fixture_number("SELECT indexed FROM counters"), 0);
+        ck_assert_int_eq(fixture_number("SELECT count(*) FROM lookups"), 0);
+        pause_ms(1100);
+        (void) store_health(fixture_store, &err); /* tries; by then it is done or will be */
+        (void) fixture_quiet();
+        ck_ok(store_health(fixture_store, &err), err);
+        ck_assert_int_ge(fixture_number("SELECT indexed FROM counters"), STORE_INDEX_STEP);
+}
+END_TEST
+
+START_TEST(the_log_is_moved_into_the_database_and_does_not_grow) {
+        struct stat st;
+
+        for (uint64_t n = 0; n < 60; n++)
+                put_many(n * STORE_BATCH_MAX, STORE_BATCH_MAX,
+                         0); /* far more pages than it may have */
+        (void) fixture_quiet();
+        ck_assert_int_eq(fstatat(fixture_fd, STORE_FILE "-wal", &st, 0), 0);
+        ck_assert_int_lt(st.st_size, 2 * STORE_LOG_OVERDUE * 4096L);
+        ck_assert_int_eq(fstatat(fixture_fd, STORE_FILE, &st, 0), 0);
+        ck_assert_int_gt(st.st_size, 1000 * 4096L);
+}
+END_TEST
+
 START_TEST(every_op_of_a_batch_that_cannot_be_committed_is_told) {
         struct put puts[5];
         struct blocked b;
@@ -467,9 +533,7 @@ START_TEST(a_database_that_can_grow_no_more_says_so_and_goes_on_when_it_can) {
         uint64_t n = 0;
         int64_t pages = 0;
 
-        ck_ok(sql_number(&fixture_store->committer.writer, "PRAGMA page_count", &pages,
-                                &err),
-              err);
+        ck_ok(sql_number(&fixture_store->committer.writer, "PRAGMA page_count", &pages, &err), err);
         {
                 char limit[64];
 
@@ -480,8 +544,8 @@ START_TEST(a_database_that_can_grow_no_more_says_so_and_goes_on_when_it_can) {
         while (n < 10000 && put_one(n, &err) == 0)
                 n++;
         ck_assert_int_eq(err.code, ERR_STORE_FULL);
-        ck_ok(sql_exec(&fixture_store->committer.writer,
-                              "PRAGMA max_page_count = 4294967294", "limit", &err),
+        ck_ok(sql_exec(&fixture_store->committer.writer, "PRAGMA max_page_count = 4294967294",
+                       "limit", &err),
               err);
         ck_ok(put_one(n, &err), err);
         for (uint64_t i = 0; i <= n; i++)
@@ -557,8 +621,8 @@ START_TEST(kill_9_loses_nothing_that_was_acknowledged) {
                 count += kill_round(round, acked + count, ARRAY_SIZE(acked) - count);
         fixture_open();
         for (size_t i = 0; i < count; i++)
-                ck_assert_msg(is_there(acked[i]), "%llu was acknowledged and is gone",
-                              (unsigned long long) acked[i]);
+                ck_assert_msg(is_there(acked[i]) && times_found(acked[i]) == 1,
+                              "%llu was acknowledged and is gone", (unsigned long long) acked[i]);
         ck_ok(store_counters(fixture_store, &counters, &err), err);
         ck_assert_int_ge(counters.issued, (int64_t) count);
         ck_assert_uint_gt(count, KILL_ROUNDS);
@@ -613,6 +677,52 @@ START_TEST(killed_at_any_write_the_next_start_finds_a_whole_store) {
 }
 END_TEST
 
+/* In a child that is killed at its write number @at: put enough to be indexed, and wait for it. Return: whether it was killed */
+static bool killed_while_indexing(int at) {
+        pid_t child = fork();
+        int status = 0;
+
+        if (child == 0) {
+                if (store_open(fixture_fd, &fixture_options, &fixture_store, NULL) < 0)
+                        _exit(3);
+                die_on_write = true;
+                writes_left = at;
+                put_many(0, STORE_INDEX_STEP, 0);
+                fixture_store = store_close(fixture_store);
+                _exit(0);
+        }
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        ck_assert_msg(WIFSIGNALED(status) || WEXITSTATUS(status) == 0,
+                      "write %d: the child said %d", at, status);
+        return WIFSIGNALED(status);
+}
+
+START_TEST(killed_at_any_write_of_an_indexing_nothing_is_missed_and_nothing_comes_twice) {
+        bool killed = true;
+        int at = 0, while_indexing = 0;
+
+        remove_store();
+        for (; killed; at += 3) {
+                struct store_counters counters = { 0 };
+                struct error err = { 0 };
+
+                killed = killed_while_indexing(at);
+                ck_ok(store_open(fixture_fd, &fixture_options, &fixture_store, &err), err);
+                ck_ok(store_counters(fixture_store, &counters, &err), err);
+                ck_assert_int_eq(counters.issued, is_there(0) ? STORE_INDEX_STEP : 0);
+                for (uint64_t n = 0; n < STORE_INDEX_STEP; n += 15)
+                        ck_assert_uint_eq(times_found(n), is_there(0));
+                while_indexing += killed && counters.issued;
+                (void) fixture_quiet(); /* whatever was left is done now */
+                ck_assert_int_eq(fixture_number("SELECT indexed FROM counters"), counters.issued);
+                for (uint64_t n = 0; n < STORE_INDEX_STEP; n += 15)
+                        ck_assert_uint_eq(times_found(n), is_there(0));
+                remove_store();
+        }
+        ck_assert_int_gt(while_indexing, 10);
+}
+END_TEST
+
 START_TEST(a_disk_that_fills_up_while_the_store_is_made_leaves_nothing_half) {
         struct error err = { 0 };
         int at = 1, rc = -1;
@@ -655,9 +765,14 @@ int main(void) {
         tcase_add_loop_test(failing, a_disk_that_fails_is_said_reads_go_on_and_it_heals_by_itself,
                             0, ARRAY_SIZE(faults));
         tcase_add_test(failing, health_heals_without_traffic);
+        tcase_add_test(failing, indexing_that_fails_is_said_takes_nobody_along_and_heals);
+        tcase_add_test(failing, the_log_is_moved_into_the_database_and_does_not_grow);
         tcase_add_test(failing, every_op_of_a_batch_that_cannot_be_committed_is_told);
         tcase_add_test(failing, a_database_that_can_grow_no_more_says_so_and_goes_on_when_it_can);
         tcase_add_test(failing, killed_at_any_write_the_next_start_finds_a_whole_store);
+        tcase_add_test(
+                failing,
+                killed_at_any_write_of_an_indexing_nothing_is_missed_and_nothing_comes_twice);
         tcase_add_test(failing, a_disk_that_fills_up_while_the_store_is_made_leaves_nothing_half);
         tcase_add_test(failing, kill_9_loses_nothing_that_was_acknowledged);
         suite_add_tcase(suite, failing);
