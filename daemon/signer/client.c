@@ -92,27 +92,30 @@ static struct signer_call *take_overdue(struct signer_client *c, int64_t before_
         return list;
 }
 
-static void fail_list(struct signer_call *list, const struct error *err) {
+static void fail_list(struct signer_client *c, struct signer_call *list, enum error_code code, const char *text) {
+        struct error err = { 0 };
+
+        if (!list)
+                return;
+        (void) error_set(&err, code, "%s", text);
         while (list) {
                 struct signer_call *call = list;
 
                 list = call->next;
-                call->done(call, "", BYTES_NONE, err);
+                call->done(call, "", BYTES_NONE, &err);
         }
+        if (c->drained)
+                while (c->drained(c->context) > 0)
+                        ;
 }
 
 static void fail_overdue(struct signer_client *c, int64_t before_ms, enum error_code code, const char *text) {
-        struct error err = { 0 };
         struct signer_call *list;
 
         (void) pthread_mutex_lock(&c->lock);
         list = take_overdue(c, before_ms);
         (void) pthread_mutex_unlock(&c->lock);
-        (void) error_set(&err, code, "%s", text);
-        fail_list(list, &err);
-        if (list && c->drained)
-                while (c->drained(c->context) > 0)
-                        ;
+        fail_list(c, list, code, text);
 }
 
 /* ---- sending ---- */
@@ -214,7 +217,8 @@ static bool receive_all(struct signer_client *c, int fd) {
         for (;;) {
                 ssize_t n = recv(fd, c->frame, SIGNER_FRAME_MAX, MSG_DONTWAIT);
 
-                if (n < 0 && errno == EINTR)
+                /* ECONNRESET, once: it ended with requests unread; its answers to others are there still */
+                if (n < 0 && (errno == EINTR || errno == ECONNRESET))
                         continue;
                 if (n < 0 && errno == EAGAIN)
                         return true;
@@ -238,11 +242,18 @@ static bool receive_batch(struct signer_client *c, int fd) {
 
 /* Only the reader closes a connection: nobody else knows that it is not in the middle of a recv() on it. */
 static void drop_connection(struct signer_client *c) {
+        struct signer_call *lost;
+
         (void) pthread_mutex_lock(&c->lock);
         c->fd = fd_close(c->fd);
+        lost = take_overdue(c, INT64_MAX); /* at once: from here on calls may be in flight on the next connection */
+        if (c->status && !c->status->done) {
+                (void) error_set(&c->status->err, ERR_SIGNER_UNAVAILABLE, "the signer has gone: it is being started again");
+                c->status->done = true;
+        }
         (void) pthread_cond_broadcast(&c->changed);
         (void) pthread_mutex_unlock(&c->lock);
-        fail_overdue(c, INT64_MAX, ERR_SIGNER_UNAVAILABLE, "the signer has gone: it is being started again, try once more");
+        fail_list(c, lost, ERR_SIGNER_UNAVAILABLE, "the signer has gone: it is being started again, try once more");
 }
 
 static void clear_wake(struct signer_client *c) {
@@ -418,7 +429,6 @@ int signer_client_status(struct signer_client *c, int64_t timeout_ms, struct sig
         (void) pthread_mutex_unlock(&c->lock);
         if (rc == 0 && wait.done && wait.err.code == ERR_NONE)
                 return 0;
-        if (wait.err.code != ERR_NONE)
-                *err = wait.err;
-        return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer does not say how it is");
+        return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer does not say how it is%s%s", wait.err.code ? ": " : "",
+                         wait.err.text);
 }

@@ -156,7 +156,7 @@ int host_check_public_url(const char *url, char *out, size_t size, struct error 
                 char digits[8];
 
                 (void) snprintf(digits, sizeof(digits), "%.*s", (int) (end - colon - 1), colon + 1);
-                if (text_to_u64(digits, 65535, &port) < 0 || port == 0)
+                if (end - colon > (ptrdiff_t) sizeof(digits) || text_to_u64(digits, 65535, &port) < 0 || port == 0)
                         return error_set(err, ERR_USAGE, "'%.100s' cannot be the public URL: the port is no number from 1 to 65535", url);
         }
         if ((size_t) (end - url) >= size || end - url > 180)

@@ -97,6 +97,7 @@ static void set_up(void) {
         struct error err = { 0 };
 
         log_set_sink(no_log);
+        memset(&fake, 0, sizeof(fake));
         issued_setup();
         key_spki(KEY_ECDSA_P256, 0, &other_spki);
         ck_ok(profiles_load(-1, NULL, &own, &err), err);

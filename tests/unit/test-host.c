@@ -46,6 +46,7 @@ static const struct {
         { "a port that is none",                 "http://ca.lan:http",            NULL },
         { "a negative port",                     "http://ca.lan:-1",              NULL },
         { "two ports",                           "http://ca.lan:80:80",           NULL },
+        { "a long port whose beginning is one",  "http://ca.lan:00008080999",     NULL },
         { "a wildcard",                          "http://*.lan",                  NULL },
         { "white space",                         "http://ca lan",                 NULL },
         { "a line break: it goes into a file",   "http://ca.lan\nActive=int-2",   NULL },

@@ -9,13 +9,20 @@
 
 #include "daemon/listen.h"
 
+static struct sockaddr_un address_of(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+        ck_assert_uint_lt(strlen(path), sizeof(address.sun_path));
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        return address;
+}
+
 /* A listener of @type on the path, or only its file where @listening is not. Return: the descriptor */
 static int other_socket(const char *path, int type, bool listening) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct sockaddr_un address = address_of(path);
         int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
         ck_assert_int_ge(fd, 0);
-        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
         ck_assert_int_eq(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
         if (listening)
                 ck_assert_int_eq(listen(fd, 0), 0);
@@ -23,10 +30,9 @@ static int other_socket(const char *path, int type, bool listening) {
 }
 
 static int dial(const char *path) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct sockaddr_un address = address_of(path);
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-        (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
         if (connect(fd, (struct sockaddr *) &address, sizeof(address)) == 0)
                 return fd;
         return fd_close(fd);

@@ -52,7 +52,7 @@ static void do_mount(void) { (void) syscall(SYS_mount, "a", "/nonexistent", "tmp
 static void do_setuid(void) { (void) !setuid(getuid()); }
 static void do_kill(void) { (void) kill(getppid(), 0); }
 static void do_chmod(void) { (void) chmod("/nonexistent/a", 0777); }
-static void do_link(void) { (void) symlink("/nonexistent/a", "/nonexistent/b"); }
+static void do_link(void) { (void) !symlink("/nonexistent/a", "/nonexistent/b"); }
 static void do_io_uring(void) { (void) syscall(SYS_io_uring_setup, 1, NULL); }
 static void do_bpf(void) { (void) syscall(SYS_bpf, 0, NULL, 0); }
 static void do_clock(void) { (void) syscall(SYS_clock_settime, 0, NULL); }

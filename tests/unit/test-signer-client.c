@@ -525,6 +525,30 @@ START_TEST(what_is_in_flight_fails_when_the_connection_ends) {
 }
 END_TEST
 
+START_TEST(answers_that_are_there_when_the_connection_ends_are_answers) {
+        struct asked answered = { 0 }, lost = { 0 };
+        uint32_t id;
+
+        ask_well(&answered);
+        id = receive(NULL).id;
+        ask_well(&lost);
+        fake_certificate(peer, id, BYTES_LITERAL("der"));
+        by_closing();
+        check_answer(&answered, ERR_NONE);
+        check_answer(&lost, ERR_SIGNER_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(the_end_of_one_connection_fails_nothing_on_the_next) {
+        for (int i = 0; i < 300; i++) {
+                by_closing();
+                attach();
+                ck_assert_uint_eq(receive(NULL).type, SIGNER_HELLO);
+                check_still_works();
+        }
+}
+END_TEST
+
 START_TEST(without_a_connection_nothing_is_taken) {
         struct asked asked = { 0 };
         struct sign_status status;
@@ -663,6 +687,18 @@ START_TEST(a_status_that_cannot_be_read_is_none) {
 }
 END_TEST
 
+START_TEST(a_status_ends_with_the_connection) {
+        struct asker a;
+
+        begin_status(&a, 8000);
+        (void) receive(NULL);
+        by_closing();
+        ck_assert_int_eq(pthread_join(a.thread, NULL), 0);
+        ck_assert_int_eq(a.rc, -1);
+        ck_assert_int_lt(a.took_ms, SOON_MS);
+}
+END_TEST
+
 /* ---- under load ---- */
 
 #define CALLERS 4
@@ -786,6 +822,8 @@ int main(void) {
         tcase_add_test(tc, deadlines_are_kept_while_other_answers_keep_coming);
         tcase_add_test(tc, no_more_is_in_flight_than_may_be);
         tcase_add_loop_test(tc, what_is_in_flight_fails_when_the_connection_ends, 0, ARRAY_SIZE(ends_of));
+        tcase_add_test(tc, answers_that_are_there_when_the_connection_ends_are_answers);
+        tcase_add_test(tc, the_end_of_one_connection_fails_nothing_on_the_next);
         tcase_add_test(tc, without_a_connection_nothing_is_taken);
         tcase_add_test(tc, what_is_in_flight_at_the_end_fails_as_stopping);
         tcase_add_test(tc, drained_is_said_after_each_batch_and_again_while_it_asks_for_more);
@@ -793,6 +831,7 @@ int main(void) {
         tcase_add_test(tc, many_who_ask_for_the_status_are_answered_one_after_the_other);
         tcase_add_test(tc, a_status_that_does_not_come_in_time_is_given_up_and_its_late_answer_ignored);
         tcase_add_test(tc, a_status_that_cannot_be_read_is_none);
+        tcase_add_test(tc, a_status_ends_with_the_connection);
         tcase_add_test(tc, each_call_is_answered_once_while_signers_come_and_go);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
