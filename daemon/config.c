@@ -73,7 +73,9 @@ static int set_reader(void *target, const char *value, size_t offset, struct err
 static int set_socket(void *target, const char *value, size_t offset, struct error *err) {
         if (*value != '/')
                 return error_set(err, ERR_CONFIG, "'%.60s' is no absolute path", value);
-        return ((struct config *) target)->socket_given ? 0 : setting_set_text(target, value, offset, err);
+        return ((struct config *) target)->socket_given
+                ? 0
+                : setting_set_text(target, value, offset, err);
 }
 
 /* None of these may be 0, and more than this helps nobody. */
@@ -81,7 +83,8 @@ static int set_count(void *target, const char *value, size_t offset, struct erro
         uint64_t number;
 
         if (text_to_u64(value, COUNT_MAX, &number) < 0 || number == 0)
-                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 1 to %d", value, COUNT_MAX);
+                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 1 to %d",
+                                 value, COUNT_MAX);
         *(uint32_t *) (void *) ((char *) target + offset) = (uint32_t) number;
         return 0;
 }
@@ -90,13 +93,15 @@ static int set_workers(void *target, const char *value, size_t offset, struct er
         uint64_t number;
 
         if (text_to_u64(value, WORKERS_MAX, &number) < 0 || number == 0)
-                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 1 to %d", value, WORKERS_MAX);
+                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 1 to %d",
+                                 value, WORKERS_MAX);
         return set_count(target, value, offset, err);
 }
 
 static const struct setting config_settings[] = {
         { "Listen", "Socket", SETTING_TO(set_socket, struct config, socket_path) },
-        { "Limits", "ConnectionsPerPeer", SETTING_TO(set_count, struct config, connections_per_peer) },
+        { "Limits", "ConnectionsPerPeer",
+          SETTING_TO(set_count, struct config, connections_per_peer) },
         { "Limits", "RequestsWaiting", SETTING_TO(set_count, struct config, requests_waiting) },
         { "Limits", "Workers", SETTING_TO(set_workers, struct config, workers) },
         { "Access", "Admin", .set = set_admin },
@@ -115,7 +120,8 @@ static int read_drop_ins(int dir_fd, struct config *config, struct error *err) {
         char path[512];
 
         if (count < 0)
-                return errno == ENOENT ? 0 : error_errno(err, errno, "cannot list %s", CONFIG_DROP_INS);
+                return errno == ENOENT ? 0
+                                       : error_errno(err, errno, "cannot list %s", CONFIG_DROP_INS);
         for (int i = 0; i < count; i++) {
                 (void) snprintf(path, sizeof(path), CONFIG_DROP_INS "/%s", entries[i]->d_name);
                 if (rc == 0)
@@ -133,7 +139,8 @@ static int read_files(struct config *config, struct error *err) {
 
         if (!config->config_dir)
                 return 0;
-        dir_fd = folder_open(AT_FDCWD, config->config_dir, false, config->config_file ? err : &missing);
+        dir_fd = folder_open(AT_FDCWD, config->config_dir, false,
+                             config->config_file ? err : &missing);
         if (dir_fd < 0) {
                 if (config->config_file)
                         return -1;
@@ -183,7 +190,8 @@ static int take_option(int argc, char **argv, int at, struct config *config, str
         return 0;
 }
 
-static int read_command_line(int argc, char **argv, const char **rest, struct config *config, struct error *err) {
+static int read_command_line(int argc, char **argv, const char **rest, struct config *config,
+                             struct error *err) {
         size_t kept = 0;
 
         for (int at = 1; at < argc;) {
@@ -196,7 +204,10 @@ static int read_command_line(int argc, char **argv, const char **rest, struct co
                         used = 1;
                 }
                 if (used == 0 && !rest)
-                        return error_set(err, ERR_USAGE, "there is no option '%s' here: `cad --help` lists what there is", argv[at]);
+                        return error_set(
+                                err, ERR_USAGE,
+                                "there is no option '%s' here: `cad --help` lists what there is",
+                                argv[at]);
                 if (used == 0) {
                         rest[kept++] = argv[at];
                         used = 1;
@@ -223,7 +234,8 @@ static int default_config_dir(struct config *config, bool state_dir_given, struc
         if (config->config_file) {
                 CAD_AUTO(free_text) char *copy = strdup(config->config_file);
 
-                return copy ? join(&config->config_dir, err, dirname(copy), "") : error_no_memory(err);
+                return copy ? join(&config->config_dir, err, dirname(copy), "")
+                            : error_no_memory(err);
         }
         /* somebody who names a state folder of his own has a CA of his own: the system's configuration is another one's */
         if (state_dir_given || access(CAD_CONFIG_DIR, F_OK) < 0)
@@ -232,7 +244,8 @@ static int default_config_dir(struct config *config, bool state_dir_given, struc
 }
 
 static int default_state_dir(struct config *config, struct error *err) {
-        const char *given = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+        const char *given = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME"),
+                   *home = getenv("HOME");
 
         if (config->state_dir)
                 return 0;
@@ -242,7 +255,8 @@ static int default_state_dir(struct config *config, struct error *err) {
                 return join(&config->state_dir, err, xdg, "cad");
         if (home && *home)
                 return join(&config->state_dir, err, home, ".local/state/cad");
-        return error_set(err, ERR_USAGE, "there is no HOME to keep the state in: give --state-dir DIR");
+        return error_set(err, ERR_USAGE,
+                         "there is no HOME to keep the state in: give --state-dir DIR");
 }
 
 static int default_socket(struct config *config, struct error *err) {
@@ -279,8 +293,9 @@ int config_read(int argc, char **argv, const char **rest, struct config *ret, st
                 return -1;
         state_dir_given = config.state_dir != NULL;
         config.socket_given = config.socket_path != NULL;
-        if (make_absolute(&config.config_file, err) < 0 || default_config_dir(&config, state_dir_given, err) < 0 ||
-            read_files(&config, err) < 0 || default_state_dir(&config, err) < 0 || make_absolute(&config.state_dir, err) < 0 ||
+        if (make_absolute(&config.config_file, err) < 0 ||
+            default_config_dir(&config, state_dir_given, err) < 0 || read_files(&config, err) < 0 ||
+            default_state_dir(&config, err) < 0 || make_absolute(&config.state_dir, err) < 0 ||
             default_socket(&config, err) < 0 || make_absolute(&config.socket_path, err) < 0 ||
             make_absolute(&config.passphrase_file, err) < 0)
                 return -1;

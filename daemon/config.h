@@ -8,7 +8,7 @@
 
 /** struct config - all owned */
 struct config {
-        char *config_dir; /* folder of cad.conf, profiles.d, signer.conf, ca-id; NULL: none */
+        char *config_dir;  /* folder of cad.conf, profiles.d, signer.conf, ca-id; NULL: none */
         char *config_file; /* NULL: none was given */
         char *state_dir;
         char *socket_path;

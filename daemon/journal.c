@@ -20,7 +20,8 @@
 #define PLAIN_LINE_MAX 2048
 #define PLAIN_BUFFER (16 * 1024) /* bytes that may wait for the next pulse of the main thread */
 
-static void journal_sink(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
+static void journal_sink(enum log_level level, const char *text, const struct log_field *fields,
+                         size_t count) {
         char priority[24], message[1100], values[LOG_FIELDS_MAX][FIELD_MAX];
         struct iovec parts[LOG_FIELDS_MAX + 2];
         int n = 0;
@@ -30,7 +31,8 @@ static void journal_sink(enum log_level level, const char *text, const struct lo
         parts[n++] = (struct iovec){ priority, strlen(priority) };
         parts[n++] = (struct iovec){ message, strlen(message) };
         for (size_t i = 0; i < count; i++) {
-                (void) snprintf(values[i], sizeof(values[i]), "%s=%s", fields[i].name, fields[i].value);
+                (void) snprintf(values[i], sizeof(values[i]), "%s=%s", fields[i].name,
+                                fields[i].value);
                 parts[n++] = (struct iovec){ values[i], strlen(values[i]) };
         }
         (void) sd_journal_sendv(parts, n);
@@ -61,12 +63,14 @@ void journal_flush(void) {
         (void) pthread_mutex_unlock(&plain.lock);
 }
 
-static void plain_sink(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
+static void plain_sink(enum log_level level, const char *text, const struct log_field *fields,
+                       size_t count) {
         char line[PLAIN_LINE_MAX];
         int used = snprintf(line, sizeof(line), "cad: %s%s", level_word(level), text);
 
         for (size_t i = 0; i < count && used > 0 && (size_t) used < sizeof(line); i++)
-                used += snprintf(line + used, sizeof(line) - (size_t) used, " %s=%s", fields[i].name, fields[i].value);
+                used += snprintf(line + used, sizeof(line) - (size_t) used, " %s=%s",
+                                 fields[i].name, fields[i].value);
         if (used < 0)
                 return;
         if ((size_t) used > sizeof(line) - 2)
@@ -88,8 +92,8 @@ static bool stderr_is_journal(void) {
         unsigned long long device, inode;
         struct stat st;
 
-        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-                st.st_dev == device && st.st_ino == inode;
+        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
 void journal_begin(bool debug) {

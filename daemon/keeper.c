@@ -43,20 +43,25 @@ struct keeper_answer {
 
 /* ---- cad's end ---- */
 
-static bool exchange_order(int fd, const struct keeper_order *order, struct keeper_answer *ret, int *ret_fd) {
+static bool exchange_order(int fd, const struct keeper_order *order, struct keeper_answer *ret,
+                           int *ret_fd) {
         union {
                 char room[CMSG_SPACE(sizeof(int))];
                 struct cmsghdr align;
         } control;
         struct iovec part = { ret, sizeof(*ret) };
-        struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+        struct msghdr message = { .msg_iov = &part,
+                                  .msg_iovlen = 1,
+                                  .msg_control = &control,
+                                  .msg_controllen = sizeof(control) };
         const struct cmsghdr *c;
 
         if (send(fd, order, sizeof(*order), MSG_NOSIGNAL) != (ssize_t) sizeof(*order) ||
             recvmsg(fd, &message, MSG_CMSG_CLOEXEC) != (ssize_t) sizeof(*ret))
                 return false;
         c = CMSG_FIRSTHDR(&message);
-        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+            c->cmsg_len == CMSG_LEN(sizeof(int))) {
                 int received;
 
                 memcpy(&received, CMSG_DATA(c), sizeof(received));
@@ -74,7 +79,8 @@ static pid_t keeper_start(struct launcher *l, int *ret_fd, struct error *err) {
 
         *ret_fd = -1;
         if (!exchange_order(l->keeper_fd, &order, &answer, ret_fd))
-                return error_set(err, ERR_SIGNER_UNAVAILABLE, "the keeper, which starts the signer, is gone: restart cad");
+                return error_set(err, ERR_SIGNER_UNAVAILABLE,
+                                 "the keeper, which starts the signer, is gone: restart cad");
         answer.text[sizeof(answer.text) - 1] = '\0';
         if (!answer.ok || *ret_fd < 0)
                 return error_set(err, ERR_SIGNER_UNAVAILABLE, "%s", answer.text);
@@ -154,7 +160,10 @@ static void on_start(struct keeper *k) {
 static void on_ended(struct keeper *k) {
         if (k->signer > 0 && !k->signer_ended)
                 k->signer_ended = k->direct.ended(&k->direct, k->signer, &k->signer_status);
-        send_answer(k, &(struct keeper_answer){ .ok = k->signer <= 0 || k->signer_ended, .status = k->signer_status }, -1);
+        send_answer(k,
+                    &(struct keeper_answer){ .ok = k->signer <= 0 || k->signer_ended,
+                                             .status = k->signer_status },
+                    -1);
 }
 
 static void on_send(struct keeper *k, int signal) {
@@ -193,7 +202,8 @@ static void forward_signals(struct keeper *k) {
 }
 
 _Noreturn static void keep(struct keeper *k) {
-        struct pollfd fds[] = { { .fd = k->fd, .events = POLLIN }, { .fd = k->signal_fd, .events = POLLIN } };
+        struct pollfd fds[] = { { .fd = k->fd, .events = POLLIN },
+                                { .fd = k->signal_fd, .events = POLLIN } };
         int status = 0;
 
         while (waitpid(k->cad, &status, WNOHANG) != k->cad) {
@@ -205,7 +215,8 @@ _Noreturn static void keep(struct keeper *k) {
                 forward_signals(k);
         }
         if (k->signer > 0 && !k->signer_ended)
-                (void) kill(k->signer, SIGKILL); /* cad has ended it as it should by now, or could not */
+                (void) kill(k->signer,
+                            SIGKILL); /* cad has ended it as it should by now, or could not */
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
 }
 
@@ -213,35 +224,42 @@ _Noreturn static void keep(struct keeper *k) {
 
 static int hand_over_file(int dir_fd, const char *name, uid_t uid, gid_t gid, struct error *err) {
         if (fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-                return error_errno(err, errno, "cannot give %s to the user that is to work with it", name);
+                return error_errno(err, errno, "cannot give %s to the user that is to work with it",
+                                   name);
         return 0;
 }
 
 /* A folder and what lies in it, two levels deep at most: STATE, or STATE/signer with its ca. Links are given, not followed. */
-static int hand_over(int dir_fd, const char *path, const char *skip, uid_t uid, gid_t gid, int depth, struct error *err) {
+static int hand_over(int dir_fd, const char *path, const char *skip, uid_t uid, gid_t gid,
+                     int depth, struct error *err) {
         CAD_AUTO(fd_close) int fd = folder_open(dir_fd, path, true, err);
         DIR *dir = fd < 0 ? NULL : fdopendir(dup(fd));
         int rc = fd < 0 ? -1 : 0;
 
         if (fd >= 0 && fchown(fd, uid, gid) < 0)
-                rc = error_errno(err, errno, "cannot give %s to the user that is to work with it", path);
+                rc = error_errno(err, errno, "cannot give %s to the user that is to work with it",
+                                 path);
         for (struct dirent *e; rc == 0 && dir && (e = readdir(dir));) {
-                if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || (skip && strcmp(e->d_name, skip) == 0))
+                if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+                    (skip && strcmp(e->d_name, skip) == 0))
                         continue;
-                rc = e->d_type == DT_DIR && depth > 0 ? hand_over(fd, e->d_name, NULL, uid, gid, depth - 1, err) :
-                                                        hand_over_file(fd, e->d_name, uid, gid, err);
+                rc = e->d_type == DT_DIR && depth > 0
+                        ? hand_over(fd, e->d_name, NULL, uid, gid, depth - 1, err)
+                        : hand_over_file(fd, e->d_name, uid, gid, err);
         }
         if (dir)
                 (void) closedir(dir);
         return rc;
 }
 
-static int give_folders(const struct config *config, const struct launch_plan *plan, uid_t uid, gid_t gid, struct error *err) {
+static int give_folders(const struct config *config, const struct launch_plan *plan, uid_t uid,
+                        gid_t gid, struct error *err) {
         if (hand_over(AT_FDCWD, config->state_dir, "signer", uid, gid, 0, err) < 0 ||
             hand_over(AT_FDCWD, plan->state_dir, NULL, plan->uid, plan->gid, 1, err) < 0)
                 return -1;
         if (chmod(config->state_dir, 0711) < 0) /* the signer passes through it to its own */
-                return error_errno(err, errno, "cannot open %s for the signer to pass", config->state_dir);
+                return error_errno(err, errno, "cannot open %s for the signer to pass",
+                                   config->state_dir);
         return 0;
 }
 
@@ -249,11 +267,14 @@ static int drop_to(uid_t uid, gid_t gid, const struct config *config, struct err
         if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
                 return error_errno(err, errno, "cannot become the user %s", KEEPER_USER);
         if (setuid(0) == 0)
-                return error_set(err, ERR_INTERNAL, "root could be had again after it was given up");
+                return error_set(err, ERR_INTERNAL,
+                                 "root could be had again after it was given up");
         if (access(config->state_dir, W_OK | X_OK) < 0)
-                return error_set(err, ERR_FILE_UNSAFE,
-                                 "the user %s cannot reach %s: give a --state-dir whose parent folders it may enter, or start cad as another "
-                                 "user than root", KEEPER_USER, config->state_dir);
+                return error_set(
+                        err, ERR_FILE_UNSAFE,
+                        "the user %s cannot reach %s: give a --state-dir whose parent folders it may enter, or start cad as another "
+                        "user than root",
+                        KEEPER_USER, config->state_dir);
         return 0;
 }
 
@@ -269,7 +290,8 @@ static int make_signal_fd(void) {
         return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int keeper_begin(const struct config *config, struct launch_plan *plan, struct launcher *ret, struct error *err) {
+int keeper_begin(const struct config *config, struct launch_plan *plan, struct launcher *ret,
+                 struct error *err) {
         const struct passwd *user;
         uid_t uid;
         gid_t gid;
@@ -293,13 +315,19 @@ int keeper_begin(const struct config *config, struct launch_plan *plan, struct l
         if (pid < 0)
                 return error_errno(err, errno, "cannot start the keeper");
         if (pid > 0) {
-                struct keeper keeper = { .direct = launcher_direct(plan), .fd = pair[0], .signal_fd = make_signal_fd(), .cad = pid };
+                struct keeper keeper = { .direct = launcher_direct(plan),
+                                         .fd = pair[0],
+                                         .signal_fd = make_signal_fd(),
+                                         .cad = pid };
 
                 (void) fd_close(pair[1]);
                 keep(&keeper);
         }
         (void) fd_close(pair[0]);
-        *ret = (struct launcher){ .start = keeper_start, .ended = keeper_ended, .send = keeper_send, .keeper_fd = pair[1] };
+        *ret = (struct launcher){ .start = keeper_start,
+                                  .ended = keeper_ended,
+                                  .send = keeper_send,
+                                  .keeper_fd = pair[1] };
         if (drop_to(uid, gid, config, err) < 0)
                 return -1;
         /* after dropping: a change of user clears it */

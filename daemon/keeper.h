@@ -19,4 +19,5 @@
  * are not there, which health then says); -1 with @err. The keeper itself does not return: it exits with cad's status.
  * Must be called before any thread is started.
  */
-int keeper_begin(const struct config *config, struct launch_plan *plan, struct launcher *ret, struct error *err);
+int keeper_begin(const struct config *config, struct launch_plan *plan, struct launcher *ret,
+                 struct error *err);

@@ -98,7 +98,8 @@ static void become_signer(const struct launch_plan *plan, int fd, const char *co
         if (fd == SIGNER_FD ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, SIGNER_FD) < 0)
                 _exit(EXIT_FAILURE);
         (void) close_range(SIGNER_FD + 1, ~0U, 0);
-        if (plan->uid != (uid_t) -1 && (setgroups(0, NULL) < 0 || setgid(plan->gid) < 0 || setuid(plan->uid) < 0))
+        if (plan->uid != (uid_t) -1 &&
+            (setgroups(0, NULL) < 0 || setgid(plan->gid) < 0 || setuid(plan->uid) < 0))
                 _exit(EXIT_FAILURE);
         (void) execv(plan->program, (char *const *) (uintptr_t) argv);
         _exit(EXIT_FAILURE);
@@ -135,5 +136,9 @@ static void direct_send(struct launcher *l, pid_t pid, int signal) {
 }
 
 struct launcher launcher_direct(const struct launch_plan *plan) {
-        return (struct launcher){ .start = direct_start, .ended = direct_ended, .send = direct_send, .plan = plan, .keeper_fd = -1 };
+        return (struct launcher){ .start = direct_start,
+                                  .ended = direct_ended,
+                                  .send = direct_send,
+                                  .plan = plan,
+                                  .keeper_fd = -1 };
 }

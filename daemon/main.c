@@ -35,7 +35,8 @@
 
 #define EXIT_USAGE 2
 #define PULSE_MS 1000
-#define READERS 4 /* connections to the store for reading: workers and event threads seldom read at once */
+#define READERS \
+        4 /* connections to the store for reading: workers and event threads seldom read at once */
 #define ENDPOINTS_FILE "endpoints.json"
 
 struct daemon {
@@ -56,7 +57,8 @@ static int block_signals(struct error *err) {
         int fd;
 
         (void) signal(SIGPIPE, SIG_IGN);
-        (void) signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of write() like a full disk */
+        (void) signal(SIGXFSZ,
+                      SIG_IGN); /* a file-size limit is an error of write() like a full disk */
         (void) sigemptyset(&set);
         (void) sigaddset(&set, SIGTERM);
         (void) sigaddset(&set, SIGINT);
@@ -86,10 +88,14 @@ static int check_folder(int fd, const char *path, struct error *err) {
         if (fstat(fd, &st) < 0)
                 return error_errno(err, errno, "cannot look at %s", path);
         if (st.st_mode & S_IWGRP)
-                return error_set(err, ERR_FILE_UNSAFE, "the state folder %s is writable by its group: chmod g-w %s", path, path);
+                return error_set(err, ERR_FILE_UNSAFE,
+                                 "the state folder %s is writable by its group: chmod g-w %s", path,
+                                 path);
         if (geteuid() != 0 && st.st_uid != geteuid() && st.st_uid != 0)
-                return error_set(err, ERR_FILE_UNSAFE, "the state folder %s belongs to uid %u, neither to this user (%u) nor to root", path,
-                                 (unsigned) st.st_uid, (unsigned) geteuid());
+                return error_set(
+                        err, ERR_FILE_UNSAFE,
+                        "the state folder %s belongs to uid %u, neither to this user (%u) nor to root",
+                        path, (unsigned) st.st_uid, (unsigned) geteuid());
         return 0;
 }
 
@@ -112,7 +118,8 @@ static int load_authority(struct daemon *d, struct error *err) {
 }
 
 static int start_server(struct daemon *d, struct error *err) {
-        struct http_listener listener = { .kind = HTTP_UNIX, .fd = listen_unix(d->config.socket_path, err) };
+        struct http_listener listener = { .kind = HTTP_UNIX,
+                                          .fd = listen_unix(d->config.socket_path, err) };
         struct http_config config = {
                 .listeners = &listener,
                 .listeners_len = 1,
@@ -134,7 +141,8 @@ static int start_server(struct daemon *d, struct error *err) {
 
 static int write_endpoints(struct daemon *d, struct error *err) {
         CAD_AUTO(free_text) char *text = NULL;
-        json_t *document = json_pack("{s:s, s:i, s:s}", "socket", d->config.socket_path, "pid", (int) getpid(), "version", CAD_VERSION);
+        json_t *document = json_pack("{s:s, s:i, s:s}", "socket", d->config.socket_path, "pid",
+                                     (int) getpid(), "version", CAD_VERSION);
 
         text = document ? json_dumps(document, JSON_INDENT(2)) : NULL;
         json_decref(document);
@@ -150,9 +158,13 @@ static void greet(const struct daemon *d) {
         constraints_describe(ca_info_active(ca)->constraints, &names);
         log_notice("cad %s serves \"%s\" on %s", CAD_VERSION, ca->name, d->config.socket_path);
         log_notice("root SHA-256 %s", ca->id);
-        log_notice("it issues for %s", constraints_empty(ca_info_active(ca)->constraints) ? "every name: it is not constrained" : buffer_string(&names));
+        log_notice("it issues for %s",
+                   constraints_empty(ca_info_active(ca)->constraints)
+                           ? "every name: it is not constrained"
+                           : buffer_string(&names));
         if (ca->issued_before == 0)
-                log_notice("a domain of your own is added by `cad init --again --permit-dns NAME` as long as nothing was issued");
+                log_notice(
+                        "a domain of your own is added by `cad init --again --permit-dns NAME` as long as nothing was issued");
 }
 
 /* Who starts the signer: cad itself, or the keeper where cad was started as root and is root no more. */
@@ -176,10 +188,11 @@ static int start(struct daemon *d, struct error *err) {
         if (d->signal_fd < 0)
                 return -1;
         d->state_fd = folder_open(AT_FDCWD, d->config.state_dir, true, err);
-        if (d->state_fd < 0 || check_folder(d->state_fd, d->config.state_dir, err) < 0 || check_alone(d->state_fd, err) < 0 || load_authority(d, err) < 0 ||
+        if (d->state_fd < 0 || check_folder(d->state_fd, d->config.state_dir, err) < 0 ||
+            check_alone(d->state_fd, err) < 0 || load_authority(d, err) < 0 ||
             supervisor_start(&d->launcher, d->authority, &d->supervisor, err) < 0 ||
-            authority_open_store(d->authority, d->state_fd, READERS, err) < 0 || start_server(d, err) < 0 ||
-            write_endpoints(d, err) < 0)
+            authority_open_store(d->authority, d->state_fd, READERS, err) < 0 ||
+            start_server(d, err) < 0 || write_endpoints(d, err) < 0)
                 return -1;
         greet(d);
         (void) sd_notify(0, "READY=1");
@@ -199,7 +212,8 @@ static void reload(struct daemon *d) {
         if (config_read_access(&d->config, &access, &err) < 0 ||
             profiles_load(config_fd, config_fd >= 0 ? "profiles.d" : NULL, &profiles, &err) < 0) {
                 (void) access_list_free(access);
-                log_error(LOG_LEVEL_ERROR, &err, "the configuration was not read anew, the old one stays");
+                log_error(LOG_LEVEL_ERROR, &err,
+                          "the configuration was not read anew, the old one stays");
                 return;
         }
         authority_set_access(d->authority, access);
@@ -282,14 +296,16 @@ static int command_run(int argc, char **argv) {
 }
 
 /* The signer makes the CA: its commands are its own, cad only tells it where. */
-static int run_signer(const char *command, const struct config *config, const char **rest, struct error *err) {
+static int run_signer(const char *command, const struct config *config, const char **rest,
+                      struct error *err) {
         CAD_AUTO(free_text) char *state_dir = NULL;
         CAD_AUTO(free_text) char *store = NULL;
         const char *argv[128];
         char program[4096];
         size_t argc = 0;
 
-        if (asprintf(&state_dir, "%s/signer", config->state_dir) < 0 || asprintf(&store, "%s/cad.db", config->state_dir) < 0)
+        if (asprintf(&state_dir, "%s/signer", config->state_dir) < 0 ||
+            asprintf(&store, "%s/cad.db", config->state_dir) < 0)
                 return error_no_memory(err);
         if (signer_program(program, sizeof(program), err) < 0)
                 return -1;
@@ -309,7 +325,8 @@ static int run_signer(const char *command, const struct config *config, const ch
         }
         for (size_t i = 0; rest[i]; i++) {
                 if (argc == ARRAY_SIZE(argv) - 1)
-                        return error_set(err, ERR_USAGE, "there are more than %zu words", ARRAY_SIZE(argv));
+                        return error_set(err, ERR_USAGE, "there are more than %zu words",
+                                         ARRAY_SIZE(argv));
                 argv[argc++] = rest[i];
         }
         argv[argc] = NULL;
@@ -337,7 +354,8 @@ static int command_init(int argc, char **argv) {
 
 static int command_clock(int argc, char **argv) {
         if (argc < 2 || strcmp(argv[1], "accept") != 0)
-                return fail(&(struct error){ .code = ERR_USAGE, .text = "`cad clock accept` is what there is" });
+                return fail(&(struct error){ .code = ERR_USAGE,
+                                             .text = "`cad clock accept` is what there is" });
         return command_of_signer("clock-accept", argc - 1, argv + 1);
 }
 
@@ -351,10 +369,13 @@ static int command_check_config(int argc, char **argv) {
         if (rc == 0 && config.config_dir)
                 config_fd = open(config.config_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (rc == 0)
-                rc = profiles_load(config_fd, config_fd >= 0 ? "profiles.d" : NULL, &profiles, &err);
+                rc = profiles_load(config_fd, config_fd >= 0 ? "profiles.d" : NULL, &profiles,
+                                   &err);
         if (rc == 0)
-                (void) printf("the configuration is fine (state in %s, socket %s, configuration folder %s)\n", config.state_dir,
-                              config.socket_path, config.config_dir ? config.config_dir : "none");
+                (void) printf(
+                        "the configuration is fine (state in %s, socket %s, configuration folder %s)\n",
+                        config.state_dir, config.socket_path,
+                        config.config_dir ? config.config_dir : "none");
         (void) profiles_free(profiles);
         config_done(&config);
         return rc < 0 ? fail(&err) : EXIT_SUCCESS;
@@ -363,19 +384,20 @@ static int command_check_config(int argc, char **argv) {
 static int command_help(int argc, char **argv) {
         (void) argc;
         (void) argv;
-        (void) puts("cad: a certificate authority for LANs\n"
-                    "\n"
-                    "  cad [--config FILE] [--state-dir DIR] [--socket PATH] [--passphrase-file FILE] [--debug]\n"
-                    "      run in the foreground; the first start makes the CA\n"
-                    "  cad init [--name NAME] [--permit-dns NAME]... [--permit-ip CIDR]... [--permit-email DOMAIN]... [--unconstrained]\n"
-                    "           [--key ecdsa-p256|ecdsa-p384|ed25519|rsa-3072|rsa-4096] [--root-validity 20y]\n"
-                    "           [--intermediate-validity 5y] [--passphrase-file FILE | --ask-passphrase]\n"
-                    "           [--root-cert FILE --root-key FILE] [--public-url http://NAME[:PORT]] [--again]\n"
-                    "      make the CA with choices of your own\n"
-                    "  cad clock accept      the signer's time mark is wrong, the clock is right\n"
-                    "  cad check-config      read the configuration and say what is wrong with it\n"
-                    "\n"
-                    "`cactl` issues and revokes; `man cad` says more.");
+        (void) puts(
+                "cad: a certificate authority for LANs\n"
+                "\n"
+                "  cad [--config FILE] [--state-dir DIR] [--socket PATH] [--passphrase-file FILE] [--debug]\n"
+                "      run in the foreground; the first start makes the CA\n"
+                "  cad init [--name NAME] [--permit-dns NAME]... [--permit-ip CIDR]... [--permit-email DOMAIN]... [--unconstrained]\n"
+                "           [--key ecdsa-p256|ecdsa-p384|ed25519|rsa-3072|rsa-4096] [--root-validity 20y]\n"
+                "           [--intermediate-validity 5y] [--passphrase-file FILE | --ask-passphrase]\n"
+                "           [--root-cert FILE --root-key FILE] [--public-url http://NAME[:PORT]] [--again]\n"
+                "      make the CA with choices of your own\n"
+                "  cad clock accept      the signer's time mark is wrong, the clock is right\n"
+                "  cad check-config      read the configuration and say what is wrong with it\n"
+                "\n"
+                "`cactl` issues and revokes; `man cad` says more.");
         return EXIT_SUCCESS;
 }
 
@@ -390,8 +412,12 @@ static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
 } commands[] = {
-        { "init", command_init },   { "clock", command_clock }, { "check-config", command_check_config },
-        { "--help", command_help }, { "-h", command_help },     { "--version", command_version },
+        { "init", command_init },
+        { "clock", command_clock },
+        { "check-config", command_check_config },
+        { "--help", command_help },
+        { "-h", command_help },
+        { "--version", command_version },
 };
 
 int main(int argc, char **argv) {

@@ -24,7 +24,8 @@ const struct route cad_routes[] = {
 /* clang-format on */
 const size_t cad_routes_count = ARRAY_SIZE(cad_routes);
 
-int route_authorize(void *context, struct exchange *x, const struct route *route, struct error *err) {
+int route_authorize(void *context, struct exchange *x, const struct route *route,
+                    struct error *err) {
         struct rest *rest = context;
         const struct peer *peer = exchange_peer(x);
         struct principal *principal = calloc(1, sizeof(*principal));
@@ -33,7 +34,8 @@ int route_authorize(void *context, struct exchange *x, const struct route *route
                 return error_no_memory(err);
         exchange_set_principal(x, principal, free);
         if (peer->has_credentials) {
-                const struct peer_identity identity = { peer->uid, peer->gid, peer->groups, peer->groups_len };
+                const struct peer_identity identity = { peer->uid, peer->gid, peer->groups,
+                                                        peer->groups_len };
 
                 authority_identify(rest->authority, &identity, principal);
         }

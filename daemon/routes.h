@@ -10,4 +10,5 @@ extern const struct route cad_routes[];
 extern const size_t cad_routes_count;
 
 /** route_authorize() - http_config.authorize: attach the principal, and hold its role against the row's (struct route.access is an enum role) */
-int route_authorize(void *context, struct exchange *x, const struct route *route, struct error *err);
+int route_authorize(void *context, struct exchange *x, const struct route *route,
+                    struct error *err);

@@ -11,10 +11,10 @@
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 
-#define HELLO_FIRST_MS 120000    /* it may make RSA keys and open encrypted ones */
+#define HELLO_FIRST_MS 120000 /* it may make RSA keys and open encrypted ones */
 #define HELLO_AGAIN_MS 5000
 #define PULSE_TIMEOUT_MS 1000
-#define PULSES_MISSED_MAX 2      /* then it hangs: it is killed */
+#define PULSES_MISSED_MAX 2 /* then it hangs: it is killed */
 #define BACKOFF_MAX_MS 30000
 #define END_TIMEOUT_MS 2000
 
@@ -44,9 +44,11 @@ static bool reap(struct supervisor *s) {
         if (s->pid == 0 || !s->launcher->ended(s->launcher, s->pid, &status))
                 return s->pid == 0;
         if (WIFSIGNALED(status))
-                log_line(LOG_LEVEL_ERROR, "cad-signer (pid %d) was ended by signal %d", (int) s->pid, WTERMSIG(status));
+                log_line(LOG_LEVEL_ERROR, "cad-signer (pid %d) was ended by signal %d",
+                         (int) s->pid, WTERMSIG(status));
         else
-                log_line(LOG_LEVEL_ERROR, "cad-signer (pid %d) has ended with status %d", (int) s->pid, WEXITSTATUS(status));
+                log_line(LOG_LEVEL_ERROR, "cad-signer (pid %d) has ended with status %d",
+                         (int) s->pid, WEXITSTATUS(status));
         s->pid = 0;
         return true;
 }
@@ -97,7 +99,9 @@ void supervisor_pulse(struct supervisor *s) {
         }
         if (++s->missed < PULSES_MISSED_MAX)
                 return;
-        log_line(LOG_LEVEL_ERROR, "cad-signer (pid %d) does not answer: it is killed and started again", (int) s->pid);
+        log_line(LOG_LEVEL_ERROR,
+                 "cad-signer (pid %d) does not answer: it is killed and started again",
+                 (int) s->pid);
         end(s, 0);
         start_again(s);
 }
@@ -107,7 +111,8 @@ void supervisor_reload(struct supervisor *s) {
                 s->launcher->send(s->launcher, s->pid, SIGHUP);
 }
 
-int supervisor_start(struct launcher *launcher, struct authority *authority, struct supervisor **ret, struct error *err) {
+int supervisor_start(struct launcher *launcher, struct authority *authority,
+                     struct supervisor **ret, struct error *err) {
         CAD_AUTO(supervisor_free) struct supervisor *s = calloc(1, sizeof(*s));
 
         if (!s)

@@ -13,7 +13,8 @@ struct supervisor; /* opaque */
  * @launcher: borrowed for as long as the supervisor lives
  * @err: what the signer said, or ERR_SIGNER_UNAVAILABLE
  */
-int supervisor_start(struct launcher *launcher, struct authority *authority, struct supervisor **ret, struct error *err);
+int supervisor_start(struct launcher *launcher, struct authority *authority,
+                     struct supervisor **ret, struct error *err);
 
 /** supervisor_pulse() - once a second: take its pulse, and start it again where it has ended or hangs */
 void supervisor_pulse(struct supervisor *s);

@@ -49,8 +49,8 @@ static int put_in_place(int dir_fd, const char *from, const char *to, struct err
         return folder_sync(dir_fd, to, err);
 }
 
-static int apply_migration(struct sql_connection *c, const struct migration_list *list, size_t version,
-                           struct error *err) {
+static int apply_migration(struct sql_connection *c, const struct migration_list *list,
+                           size_t version, struct error *err) {
         char stamp[64], what[96];
 
         (void) snprintf(stamp, sizeof(stamp), "PRAGMA user_version = %zu", version + 1);
@@ -59,8 +59,7 @@ static int apply_migration(struct sql_connection *c, const struct migration_list
         if (sql_exec(c, "BEGIN EXCLUSIVE", what, err) < 0)
                 return -1;
         if (sql_exec(c, list->rows[version].sql, what, err) < 0 ||
-            sql_exec(c, stamp, what, err) < 0 ||
-            sql_exec(c, "COMMIT", what, err) < 0) {
+            sql_exec(c, stamp, what, err) < 0 || sql_exec(c, "COMMIT", what, err) < 0) {
                 (void) sql_exec(c, "ROLLBACK", what, /* err= */ NULL);
                 return -1;
         }
@@ -131,14 +130,14 @@ static int copy_pages(struct sql_connection *from, const char *path, struct erro
                 return sql_error(&to, rc, "cannot copy " STORE_FILE, err);
         backup = sqlite3_backup_init(to.db, "main", from->db, "main");
         if (!backup)
-                return sql_error(&to, sqlite3_extended_errcode(to.db),
-                                        "cannot copy " STORE_FILE, err);
+                return sql_error(&to, sqlite3_extended_errcode(to.db), "cannot copy " STORE_FILE,
+                                 err);
         rc = sqlite3_backup_step(backup, -1);
         (void) sqlite3_backup_finish(backup);
         return rc == SQLITE_DONE
                 ? 0
-                : sql_error(&to, rc,
-                                   "cannot keep a copy of " STORE_FILE " before migrating it", err);
+                : sql_error(&to, rc, "cannot keep a copy of " STORE_FILE " before migrating it",
+                            err);
 }
 
 static int keep_copy(int dir_fd, const char *dir, struct sql_connection *c, int64_t version,

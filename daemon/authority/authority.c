@@ -29,7 +29,8 @@ static void profiles_unref(struct shared_profiles *shared) {
         }
 }
 
-int authority_new(struct profile_set *profiles, struct access_list *access, struct authority **ret, struct error *err) {
+int authority_new(struct profile_set *profiles, struct access_list *access, struct authority **ret,
+                  struct error *err) {
         struct authority *a = calloc(1, sizeof(*a));
 
         if (!a) {
@@ -58,7 +59,8 @@ int authority_new(struct profile_set *profiles, struct access_list *access, stru
 struct authority *authority_free(struct authority *a) {
         if (!a)
                 return NULL;
-        a->signer = signer_client_free(a->signer); /* before the store: what was signed is still committed */
+        a->signer = signer_client_free(
+                a->signer); /* before the store: what was signed is still committed */
         a->store = store_close(a->store);
         a->ca = ca_info_free(a->ca);
         profiles_unref(a->profiles);
@@ -87,7 +89,8 @@ int authority_attach_signer(struct authority *a, int fd, int64_t timeout_ms, str
         }
         if (strcmp(a->ca->id, ca->id) != 0) {
                 signer_client_detach(a->signer);
-                return error_set(err, ERR_SIGNER_WRONG, "the signer came back with another CA: restart cad");
+                return error_set(err, ERR_SIGNER_WRONG,
+                                 "the signer came back with another CA: restart cad");
         }
         return 0;
 }
@@ -96,11 +99,13 @@ void authority_detach_signer(struct authority *a) {
         signer_client_detach(a->signer);
 }
 
-int authority_signer_status(struct authority *a, int64_t timeout_ms, struct sign_status *ret, struct error *err) {
+int authority_signer_status(struct authority *a, int64_t timeout_ms, struct sign_status *ret,
+                            struct error *err) {
         return signer_client_status(a->signer, timeout_ms, ret, err);
 }
 
-int authority_open_store(struct authority *a, int state_dir_fd, unsigned readers, struct error *err) {
+int authority_open_store(struct authority *a, int state_dir_fd, unsigned readers,
+                         struct error *err) {
         struct store_options options = {
                 .ca_id = a->ca->id,
                 .replaces = a->ca->replaces[0] ? a->ca->replaces : NULL,
@@ -142,7 +147,8 @@ void authority_set_access(struct authority *a, struct access_list *access) {
         (void) access_list_free(old);
 }
 
-void authority_identify(struct authority *a, const struct peer_identity *peer, struct principal *ret) {
+void authority_identify(struct authority *a, const struct peer_identity *peer,
+                        struct principal *ret) {
         (void) pthread_mutex_lock(&a->lock);
         principal_of_peer(a->access, peer, ret);
         (void) pthread_mutex_unlock(&a->lock);

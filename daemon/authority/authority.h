@@ -18,7 +18,8 @@ struct authority; /* opaque */
  * authority_new() - without a signer and a store yet
  * @profiles, @access: taken, on success and failure
  */
-int authority_new(struct profile_set *profiles, struct access_list *access, struct authority **ret, struct error *err);
+int authority_new(struct profile_set *profiles, struct access_list *access, struct authority **ret,
+                  struct error *err);
 
 /** authority_free() - fails what is in flight, closes the store. Return: NULL */
 struct authority *authority_free(struct authority *a);
@@ -36,10 +37,12 @@ int authority_attach_signer(struct authority *a, int fd, int64_t timeout_ms, str
 void authority_detach_signer(struct authority *a);
 
 /** authority_signer_status() - ask the signer how it is. @err: ERR_SIGNER_UNAVAILABLE */
-int authority_signer_status(struct authority *a, int64_t timeout_ms, struct sign_status *ret, struct error *err);
+int authority_signer_status(struct authority *a, int64_t timeout_ms, struct sign_status *ret,
+                            struct error *err);
 
 /** authority_open_store() - after the first signer was attached: the store must belong to its CA. @err: see store_open() */
-int authority_open_store(struct authority *a, int state_dir_fd, unsigned readers, struct error *err);
+int authority_open_store(struct authority *a, int state_dir_fd, unsigned readers,
+                         struct error *err);
 
 /** authority_ca() - the CA; after the first signer was attached, for as long as the authority lives */
 const struct ca_info *authority_ca(const struct authority *a);
@@ -52,7 +55,8 @@ void authority_set_profiles(struct authority *a, struct profile_set *profiles);
 void authority_set_access(struct authority *a, struct access_list *access);
 
 /** authority_identify() - the principal of a peer on the Unix socket */
-void authority_identify(struct authority *a, const struct peer_identity *peer, struct principal *ret);
+void authority_identify(struct authority *a, const struct peer_identity *peer,
+                        struct principal *ret);
 
 /** struct profiles_ref - the profiles of this moment, kept alive while they are used */
 struct profiles_ref {
@@ -73,9 +77,9 @@ struct issue_request {
         const char *profile;      /* NULL: "server" */
         const char *const *names; /* instead of those in the CSR; NULL or 0 of them: the CSR's */
         size_t name_count;
-        int64_t lifetime_s;       /* 0: the profile's default */
-        int64_t not_before;       /* 0: now, set back a little */
-        const char *label;        /* NULL: none */
+        int64_t lifetime_s;          /* 0: the profile's default */
+        int64_t not_before;          /* 0: now, set back a little */
+        const char *label;           /* NULL: none */
         const char *idempotency_key; /* NULL: none; belongs to principal, method and path */
         const char *method, *path;
         uint8_t body_hash[SHA256_SIZE];
@@ -85,8 +89,8 @@ struct issue_request {
 struct issued {
         const struct cert_row *row;
         const struct ca_info_issuer *issuer;
-        bool replayed;       /* the idempotency key was used before: this is the certificate of then */
-        bool validity_cut;   /* it ends with its issuer, sooner than was asked */
+        bool replayed; /* the idempotency key was used before: this is the certificate of then */
+        bool validity_cut;    /* it ends with its issuer, sooner than was asked */
         bool key_used_before; /* another certificate, for other names, has this key */
 };
 
@@ -100,17 +104,19 @@ typedef void (*issue_done)(void *context, const struct issued *issued, const str
  * @err: threats.md §4 rows 1–30 as ERR_CSR_*, ERR_KEY_*, ERR_NAME*; ERR_PROFILE_UNKNOWN, ERR_VALIDITY_OUT_OF_RANGE, ERR_FORBIDDEN,
  *       ERR_IDEMPOTENCY_MISMATCH, ERR_SIGNER_UNAVAILABLE, ERR_OVERLOADED; through @done also what signer and store say
  */
-int authority_issue(struct authority *a, const struct issue_request *rq, issue_done done, void *context,
-                    struct error *err);
+int authority_issue(struct authority *a, const struct issue_request *rq, issue_done done,
+                    void *context, struct error *err);
 
 /* ---- looking up and revoking ---- */
 
 /** authority_find() - a certificate by serial (hex). @err: ERR_NOT_FOUND, ERR_STORE */
-int authority_find(struct authority *a, const char *serial, struct cert_row **ret, struct error *err);
+int authority_find(struct authority *a, const char *serial, struct cert_row **ret,
+                   struct error *err);
 
 /** authority_list() - a page; needs the role reader. See store_list() */
-int authority_list(struct authority *a, const struct principal *principal, const struct cert_filter *filter,
-                   const char *cursor, size_t limit, store_each each, void *data, char *next, struct error *err);
+int authority_list(struct authority *a, const struct principal *principal,
+                   const struct cert_filter *filter, const char *cursor, size_t limit,
+                   store_each each, void *data, char *next, struct error *err);
 
 /**
  * authority_revoke() - revoke, hold or lift a hold; needs the role operator; durable when it returns
@@ -118,5 +124,5 @@ int authority_list(struct authority *a, const struct principal *principal, const
  * @ret:    the certificate as it is now
  * @err:    ERR_FORBIDDEN, ERR_NOT_FOUND, ERR_ALREADY_REVOKED, ERR_REASON_INVALID, ERR_STATE_CONFLICT, ERR_STORE
  */
-int authority_revoke(struct authority *a, const struct principal *principal, const char *serial, const char *reason,
-                     struct cert_row **ret, struct error *err);
+int authority_revoke(struct authority *a, const struct principal *principal, const char *serial,
+                     const char *reason, struct cert_row **ret, struct error *err);

@@ -23,20 +23,23 @@ struct ca_info *ca_info_free(struct ca_info *ca) {
         return NULL;
 }
 
-static int keep_certificate(struct bytes der, struct buffer *ret_der, struct buffer *ret_pem, struct cert *ret,
-                            struct error *err) {
+static int keep_certificate(struct bytes der, struct buffer *ret_der, struct buffer *ret_pem,
+                            struct cert *ret, struct error *err) {
         buffer_append(ret_der, der);
         pem_append(ret_pem, "CERTIFICATE", der);
         if (ret_der->failed || ret_pem->failed)
                 return error_no_memory(err);
-        if (cert_read(buffer_bytes(ret_der), ret, NULL) < 0 || !ret->is_ca || ret->subject_key_id.size != KEY_ID_SIZE)
-                return error_set(err, ERR_SIGNER_WRONG, "the signer showed a CA certificate that is none");
+        if (cert_read(buffer_bytes(ret_der), ret, NULL) < 0 || !ret->is_ca ||
+            ret->subject_key_id.size != KEY_ID_SIZE)
+                return error_set(err, ERR_SIGNER_WRONG,
+                                 "the signer showed a CA certificate that is none");
         return 0;
 }
 
 static int read_constraints(struct ca_info_issuer *issuer, struct error *err) {
         if (issuer->cert.name_constraints.size)
-                return constraints_from_der(issuer->cert.name_constraints, &issuer->constraints, err);
+                return constraints_from_der(issuer->cert.name_constraints, &issuer->constraints,
+                                            err);
         issuer->constraints = constraints_new();
         return issuer->constraints ? 0 : error_no_memory(err);
 }
@@ -48,7 +51,8 @@ static int add_issuer(struct ca_info *ca, const struct sign_hello_issuer *told, 
         memcpy(issuer->id, told->id, sizeof(issuer->id));
         issuer->state = told->state;
         if (keep_certificate(told->der, &issuer->der, &issuer->pem, &issuer->cert, err) < 0 ||
-            public_key_from_spki(issuer->cert.spki, &key, err) < 0 || read_constraints(issuer, err) < 0)
+            public_key_from_spki(issuer->cert.spki, &key, err) < 0 ||
+            read_constraints(issuer, err) < 0)
                 return -1;
         signer_issuer_urls(ca->public_url, issuer->id, issuer->crl_url, issuer->issuer_url);
         issuer->signs_as = (struct cert_issuer){
@@ -80,7 +84,8 @@ int ca_info_new(const struct sign_hello *hello, struct ca_info **ret, struct err
         cert_fingerprint(ca->root.der, fingerprint);
         (void) hex_encode(BYTES(fingerprint, sizeof(fingerprint)), ca->id);
         if (strcmp(ca->id, hello->ca_id) != 0)
-                return error_set(err, ERR_SIGNER_WRONG, "the signer's root is not the one that it names");
+                return error_set(err, ERR_SIGNER_WRONG,
+                                 "the signer's root is not the one that it names");
         buffer_append(&ca->bundle_pem, buffer_bytes(&ca->root_pem));
         for (size_t i = 0; i < hello->issuer_count; i++)
                 if (add_issuer(ca, &hello->issuers[i], err) < 0)

@@ -34,7 +34,8 @@ struct authority {
         unsigned signed_count;
         int64_t signed_since_us;
 
-        _Atomic int64_t prove_after_ms; /* monotonic: when the next leaf's signature is proved through the chain; 0: now */
+        _Atomic int64_t
+                prove_after_ms; /* monotonic: when the next leaf's signature is proved through the chain; 0: now */
         atomic_uint in_work; /* issuances that have begun and are not answered */
 };
 

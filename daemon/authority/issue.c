@@ -23,11 +23,13 @@
 #define LABEL_MAX 200 /* bytes */
 #define DEFAULT_PROFILE "server"
 #define PROVE_PERIOD_MS (60 * 1000)
-#define GATHER_MAX_US 500  /* what a signed certificate waits at most for others to be committed with (design.md §3) */
-#define GATHER_EACH_US 50  /* about what each of the others still takes */
-#define GATHER_ENOUGH 64   /* certificates that make a batch worth committing at once */
+#define GATHER_MAX_US \
+        500 /* what a signed certificate waits at most for others to be committed with (design.md §3) */
+#define GATHER_EACH_US 50 /* about what each of the others still takes */
+#define GATHER_ENOUGH 64  /* certificates that make a batch worth committing at once */
 
-#define CONTAINER_OF(pointer, type, member) ((type *) (void *) ((char *) (pointer) -offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) \
+        ((type *) (void *) ((char *) (pointer) -offsetof(type, member)))
 
 /* One certificate on its way; freed when its caller has been answered. */
 struct issuance {
@@ -81,18 +83,21 @@ static int read_csr(struct issuance *i, const struct issue_request *rq, struct e
 }
 
 static int choose_profile(struct issuance *i, const struct issue_request *rq, struct error *err) {
-        i->wish.profile = profiles_find(i->profiles.set, rq->profile ? rq->profile : DEFAULT_PROFILE, err);
+        i->wish.profile = profiles_find(i->profiles.set,
+                                        rq->profile ? rq->profile : DEFAULT_PROFILE, err);
         if (!i->wish.profile)
                 return -1;
         if (i->wish.profile->enrolment == ENROLMENT_INTERNAL)
-                return error_set_field(err, ERR_FORBIDDEN, "profile", "the profile '%s' is the CA's own: nobody asks for it",
+                return error_set_field(err, ERR_FORBIDDEN, "profile",
+                                       "the profile '%s' is the CA's own: nobody asks for it",
                                        i->wish.profile->name);
         if (i->wish.profile->enrolment != ENROLMENT_ADMIN)
                 return 0;
         if (!rq->principal->on_unix_socket)
-                return error_set_field(err, ERR_FORBIDDEN, "profile",
-                                       "certificates of the profile '%s' are issued on the Unix socket alone",
-                                       i->wish.profile->name);
+                return error_set_field(
+                        err, ERR_FORBIDDEN, "profile",
+                        "certificates of the profile '%s' are issued on the Unix socket alone",
+                        i->wish.profile->name);
         return principal_require(rq->principal, ROLE_ADMIN, "this profile", err);
 }
 
@@ -100,8 +105,9 @@ static int check_key(struct issuance *i, struct error *err) {
         if (profile_check_key(i->wish.profile, i->csr->key, err) < 0)
                 return error_name_field(err, "csr.key");
         if (ca_info_owns_key(i->authority->ca, i->csr->spki))
-                return error_set_field(err, ERR_KEY_RESERVED, "csr.key",
-                                       "the key is one of this CA's own: make a key of your own for the certificate");
+                return error_set_field(
+                        err, ERR_KEY_RESERVED, "csr.key",
+                        "the key is one of this CA's own: make a key of your own for the certificate");
         i->wish.spki = i->csr->spki;
         i->wish.key_type = public_key_type(i->csr->key);
         return 0;
@@ -113,7 +119,8 @@ static int choose_names(struct issuance *i, const struct issue_request *rq, stru
 
         i->names = rq->name_count ? &i->own_names : &i->csr->names;
         if (rq->name_count > SAN_COUNT_MAX)
-                return error_set_field(err, ERR_NAMES_TOO_MANY, "names", "there are %zu names: a certificate has %d at most",
+                return error_set_field(err, ERR_NAMES_TOO_MANY, "names",
+                                       "there are %zu names: a certificate has %d at most",
                                        rq->name_count, SAN_COUNT_MAX);
         for (size_t n = 0; n < rq->name_count; n++)
                 if (san_list_add_text(&i->own_names, rq->names[n], err) < 0)
@@ -145,7 +152,8 @@ static int write_name_texts(struct issuance *i, struct error *err) {
 }
 
 static bool fits_common_name(const struct san *name, const char *text) {
-        return name->type == SAN_DNS && strlen(text) < sizeof(((struct issuance *) NULL)->common_name);
+        return name->type == SAN_DNS &&
+                strlen(text) < sizeof(((struct issuance *) NULL)->common_name);
 }
 
 /*
@@ -185,12 +193,15 @@ static int check_key_history(struct issuance *i, struct error *err) {
         struct spki_use use;
 
         sha256(i->wish.spki, i->put.row.spki);
-        if (store_spki_use(i->authority->store, i->put.row.spki, /* look_for_use= */ false, &use, err) < 0)
+        if (store_spki_use(i->authority->store, i->put.row.spki, /* look_for_use= */ false, &use,
+                           err) < 0)
                 return -1;
         if (use.compromised)
-                return error_set_field(err, ERR_KEY_RESERVED, "csr.key",
-                                       "a certificate with this key was revoked because the key was compromised: make a new key");
-        i->key_used_before = recent_keys_note(i->authority->recent_keys, i->put.row.spki, hash_names(i));
+                return error_set_field(
+                        err, ERR_KEY_RESERVED, "csr.key",
+                        "a certificate with this key was revoked because the key was compromised: make a new key");
+        i->key_used_before = recent_keys_note(i->authority->recent_keys, i->put.row.spki,
+                                              hash_names(i));
         return 0;
 }
 
@@ -201,22 +212,28 @@ static int copy_text(const char *text, char **ret, struct error *err) {
 
 static int keep_request(struct issuance *i, const struct issue_request *rq, struct error *err) {
         if (rq->label && (strlen(rq->label) > LABEL_MAX || !utf8_valid(bytes_of(rq->label))))
-                return error_set_field(err, ERR_BODY_MALFORMED, "label", "a label has at most %d bytes of UTF-8", LABEL_MAX);
+                return error_set_field(err, ERR_BODY_MALFORMED, "label",
+                                       "a label has at most %d bytes of UTF-8", LABEL_MAX);
         (void) snprintf(i->requester, sizeof(i->requester), "%s", rq->principal->text);
-        if (copy_text(rq->label, &i->label, err) < 0 || copy_text(rq->idempotency_key, &i->key, err) < 0 ||
+        if (copy_text(rq->label, &i->label, err) < 0 ||
+            copy_text(rq->idempotency_key, &i->key, err) < 0 ||
             copy_text(rq->method, &i->method, err) < 0 || copy_text(rq->path, &i->path, err) < 0)
                 return -1;
-        i->idempotency = (struct idempotency){ .principal = i->requester, .method = i->method, .path = i->path, .key = i->key };
+        i->idempotency = (struct idempotency){
+                .principal = i->requester, .method = i->method, .path = i->path, .key = i->key
+        };
         memcpy(i->idempotency.body_hash, rq->body_hash, sizeof(i->idempotency.body_hash));
         return 0;
 }
 
 /* Everything that can be refused, the cheap before the dear. */
-static int check(struct issuance *i, const struct issue_request *rq, int64_t now, struct error *err) {
+static int check(struct issuance *i, const struct issue_request *rq, int64_t now,
+                 struct error *err) {
         if (choose_profile(i, rq, err) < 0 || read_csr(i, rq, err) < 0 || check_key(i, err) < 0 ||
-            choose_names(i, rq, err) < 0 || write_name_texts(i, err) < 0 || keep_request(i, rq, err) < 0 ||
-            cert_validity(i->wish.profile, now, rq->not_before, rq->lifetime_s, &i->issuer->cert.validity,
-                          &i->wish.validity, &i->validity_cut, err) < 0)
+            choose_names(i, rq, err) < 0 || write_name_texts(i, err) < 0 ||
+            keep_request(i, rq, err) < 0 ||
+            cert_validity(i->wish.profile, now, rq->not_before, rq->lifetime_s,
+                          &i->issuer->cert.validity, &i->wish.validity, &i->validity_cut, err) < 0)
                 return -1;
         choose_common_name(i);
         if (csr_verify(i->csr, err) < 0)
@@ -318,14 +335,17 @@ static int accept_certificate(struct issuance *i, struct bytes der, struct error
         if (i->der.failed)
                 return error_no_memory(err);
         if (cert_read(buffer_bytes(&i->der), &cert, err) < 0)
-                return error_set(err, ERR_SIGNER_WRONG, "the signer's certificate cannot be read: it is not given out");
-        if (cert_compare(&cert, &i->issuer->signs_as, &i->wish, err) < 0 || prove_signature(i, err) < 0)
+                return error_set(err, ERR_SIGNER_WRONG,
+                                 "the signer's certificate cannot be read: it is not given out");
+        if (cert_compare(&cert, &i->issuer->signs_as, &i->wish, err) < 0 ||
+            prove_signature(i, err) < 0)
                 return -1;
         fill_row(i, &cert, moment_now());
         return 0;
 }
 
-static void on_signed(struct signer_call *call, const char *issuer, struct bytes der, const struct error *err) {
+static void on_signed(struct signer_call *call, const char *issuer, struct bytes der,
+                      const struct error *err) {
         struct issuance *i = CONTAINER_OF(call, struct issuance, call);
         struct authority *a = i->authority;
         struct error wrong = { 0 };
@@ -366,10 +386,12 @@ static int ask_signer(struct issuance *i, struct error *err) {
 /* ---- asked before ---- */
 
 /* Return: 1 answered with the certificate of then, 0 not asked before, -1 with @err */
-static int replay(struct authority *a, const struct issue_request *rq, int64_t now, issue_done done, void *context,
-                  struct error *err) {
+static int replay(struct authority *a, const struct issue_request *rq, int64_t now, issue_done done,
+                  void *context, struct error *err) {
         CAD_AUTO(cert_row_free) struct cert_row *row = NULL;
-        struct idempotency asked = { .principal = rq->principal->text, .method = rq->method, .path = rq->path,
+        struct idempotency asked = { .principal = rq->principal->text,
+                                     .method = rq->method,
+                                     .path = rq->path,
                                      .key = rq->idempotency_key };
         uint8_t hash[STORE_HASH_SIZE], serial[STORE_SERIAL_MAX];
         struct error missing = { 0 };
@@ -378,7 +400,8 @@ static int replay(struct authority *a, const struct issue_request *rq, int64_t n
         if (!rq->idempotency_key)
                 return 0;
         if (!rq->idempotency_key[0] || strlen(rq->idempotency_key) > STORE_IDEMPOTENCY_KEY_MAX)
-                return error_set_field(err, ERR_REQUEST_MALFORMED, "Idempotency-Key", "an Idempotency-Key has 1 to %d characters",
+                return error_set_field(err, ERR_REQUEST_MALFORMED, "Idempotency-Key",
+                                       "an Idempotency-Key has 1 to %d characters",
                                        STORE_IDEMPOTENCY_KEY_MAX);
         if (store_idempotency_find(a->store, &asked, now, hash, serial, &size, &missing) < 0) {
                 if (missing.code == ERR_NOT_FOUND)
@@ -387,16 +410,20 @@ static int replay(struct authority *a, const struct issue_request *rq, int64_t n
                 return -1;
         }
         if (memcmp(hash, rq->body_hash, sizeof(hash)) != 0)
-                return error_set_field(err, ERR_IDEMPOTENCY_MISMATCH, "Idempotency-Key",
-                                       "this Idempotency-Key was used with another body in the last 24 hours: take a new one");
+                return error_set_field(
+                        err, ERR_IDEMPOTENCY_MISMATCH, "Idempotency-Key",
+                        "this Idempotency-Key was used with another body in the last 24 hours: take a new one");
         if (store_get_certificate(a->store, BYTES(serial, size), &row, err) < 0)
                 return -1;
-        done(context, &(struct issued){ .row = row, .issuer = ca_info_issuer(a->ca, row->issuer), .replayed = true }, NULL);
+        done(context,
+             &(struct issued){
+                     .row = row, .issuer = ca_info_issuer(a->ca, row->issuer), .replayed = true },
+             NULL);
         return 1;
 }
 
-int authority_issue(struct authority *a, const struct issue_request *rq, issue_done done, void *context,
-                    struct error *err) {
+int authority_issue(struct authority *a, const struct issue_request *rq, issue_done done,
+                    void *context, struct error *err) {
         CAD_AUTO(issuance_free) struct issuance *i = NULL;
         int64_t now = moment_now();
         int replayed;

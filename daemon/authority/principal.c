@@ -47,7 +47,9 @@ const char *role_name(enum role role) {
 }
 
 static void add_uid(struct access_list *list, enum role role, uid_t uid) {
-        list->entries[list->count++] = (struct access_entry){ .kind = ACCESS_UID, .role = role, .id = uid };
+        list->entries[list->count++] = (struct access_entry){ .kind = ACCESS_UID,
+                                                              .role = role,
+                                                              .id = uid };
 }
 
 struct access_list *access_list_new(void) {
@@ -113,7 +115,8 @@ static int read_spki(const char *text, struct access_entry *entry, struct error 
         size_t size;
 
         if (hex_decode(text, hash, sizeof(hash), &size) < 0 || size != sizeof(hash))
-                return error_set(err, ERR_CONFIG, "spki:%.70s: the SHA-256 of a public key has 64 hex digits", text);
+                return error_set(err, ERR_CONFIG,
+                                 "spki:%.70s: the SHA-256 of a public key has 64 hex digits", text);
         (void) snprintf(entry->text, sizeof(entry->text), "%s", text);
         text_lower(entry->text);
         return 0;
@@ -145,13 +148,15 @@ int access_list_add(struct access_list *list, enum role role, const char *word, 
                 if (strncmp(word, kinds[i].prefix, n) != 0)
                         continue;
                 if (list->count == ACCESS_MAX)
-                        return error_set(err, ERR_CONFIG, "[Access] has more than %d entries", ACCESS_MAX);
+                        return error_set(err, ERR_CONFIG, "[Access] has more than %d entries",
+                                         ACCESS_MAX);
                 if (kinds[i].read(word + n, &entry, err) < 0)
                         return -1;
                 list->entries[list->count++] = entry;
                 return 0;
         }
-        return error_set(err, ERR_CONFIG, "'%.60s' is none of uid:NAME, gid:NAME, cert:NAME, spki:SHA256", word);
+        return error_set(err, ERR_CONFIG,
+                         "'%.60s' is none of uid:NAME, gid:NAME, cert:NAME, spki:SHA256", word);
 }
 
 /* ---- who somebody is ---- */
@@ -178,7 +183,8 @@ static bool entry_fits(const struct access_entry *entry, const struct peer_ident
         return false;
 }
 
-void principal_of_peer(const struct access_list *list, const struct peer_identity *peer, struct principal *ret) {
+void principal_of_peer(const struct access_list *list, const struct peer_identity *peer,
+                       struct principal *ret) {
         struct principal p = { .role = ROLE_PUBLIC, .on_unix_socket = true };
 
         for (size_t i = 0; i < list->count; i++)
@@ -189,12 +195,18 @@ void principal_of_peer(const struct access_list *list, const struct peer_identit
         *ret = p;
 }
 
-int principal_require(const struct principal *principal, enum role role, const char *what, struct error *err) {
+int principal_require(const struct principal *principal, enum role role, const char *what,
+                      struct error *err) {
         if (principal->role >= role)
                 return 0;
-        return error_set(err, ERR_FORBIDDEN,
-                         "you are %s, with the role %s: %s wants the role %s. An admin gives it with [Access] %s%s= in cad.conf, "
-                         "or use sudo",
-                         principal->text[0] ? principal->text : "anonymous", role_name(principal->role), what, role_name(role),
-                         role == ROLE_ADMIN ? "A" : role == ROLE_OPERATOR ? "O" : "R", role_name(role) + 1);
+        return error_set(
+                err, ERR_FORBIDDEN,
+                "you are %s, with the role %s: %s wants the role %s. An admin gives it with [Access] %s%s= in cad.conf, "
+                "or use sudo",
+                principal->text[0] ? principal->text : "anonymous", role_name(principal->role),
+                what, role_name(role),
+                role == ROLE_ADMIN              ? "A"
+                        : role == ROLE_OPERATOR ? "O"
+                                                : "R",
+                role_name(role) + 1);
 }

@@ -26,7 +26,8 @@ const char *role_name(enum role role);
 struct principal {
         enum role role;
         bool on_unix_socket;
-        char text[PRINCIPAL_TEXT_MAX]; /* for rows, logs and idempotency: "uid:0(root)"; "anonymous" */
+        char text
+                [PRINCIPAL_TEXT_MAX]; /* for rows, logs and idempotency: "uid:0(root)"; "anonymous" */
 };
 
 /** struct access_list - who has which role on the Unix socket; from [Access] */
@@ -55,7 +56,9 @@ struct peer_identity {
 };
 
 /** principal_of_peer() - the highest role of uid and groups; everybody who may open the socket is at least public */
-void principal_of_peer(const struct access_list *list, const struct peer_identity *peer, struct principal *ret);
+void principal_of_peer(const struct access_list *list, const struct peer_identity *peer,
+                       struct principal *ret);
 
 /** principal_require() - @err: ERR_FORBIDDEN: who the caller is, which role is wanted, and how it is given */
-int principal_require(const struct principal *principal, enum role role, const char *what, struct error *err);
+int principal_require(const struct principal *principal, enum role role, const char *what,
+                      struct error *err);

@@ -30,8 +30,10 @@ static json_t *json_ca_certificate(const struct cert *cert) {
         char hex[2 * SHA256_SIZE + 1], subject[DN_TEXT_MAX], serial[2 * SERIAL_MAX + 1];
 
         cert_fingerprint(cert->der, fingerprint);
-        return json_pack("{s:s, s:s, s:o, s:o, s:s}", "subject", dn_text(cert->subject, subject, sizeof(subject)), "serial",
-                         hex_encode(cert->serial, serial), "not_before", json_moment(cert->validity.not_before), "not_after",
+        return json_pack("{s:s, s:s, s:o, s:o, s:s}", "subject",
+                         dn_text(cert->subject, subject, sizeof(subject)), "serial",
+                         hex_encode(cert->serial, serial), "not_before",
+                         json_moment(cert->validity.not_before), "not_after",
                          json_moment(cert->validity.not_after), "fingerprint",
                          hex_encode(BYTES(fingerprint, sizeof(fingerprint)), hex));
 }
@@ -40,13 +42,15 @@ static json_t *json_issuer(const struct ca_info_issuer *issuer) {
         json_t *out = json_ca_certificate(&issuer->cert);
 
         (void) json_object_set_new(out, "id", json_string(issuer->id));
-        (void) json_object_set_new(out, "state", json_string(signer_issuer_state_name(issuer->state)));
+        (void) json_object_set_new(out, "state",
+                                   json_string(signer_issuer_state_name(issuer->state)));
         (void) json_object_set_new(out, "crl_url", json_string(issuer->crl_url));
         (void) json_object_set_new(out, "issuer_url", json_string(issuer->issuer_url));
         return out;
 }
 
-static json_t *json_constraint_list(const struct name_constraints *nc, enum constraints_list which) {
+static json_t *json_constraint_list(const struct name_constraints *nc,
+                                    enum constraints_list which) {
         json_t *list = json_array();
         char text[SAN_TEXT_MAX];
         enum san_type type;
@@ -54,7 +58,10 @@ static json_t *json_constraint_list(const struct name_constraints *nc, enum cons
         for (size_t i = 0; i < constraints_count(nc, which); i++) {
                 const char *value = constraints_text(nc, which, i, &type, text, sizeof(text));
 
-                (void) json_array_append_new(list, json_pack("{s:s, s:s}", "type", name_type_name(SAN_BIT(type)), "value", value));
+                (void) json_array_append_new(list,
+                                             json_pack("{s:s, s:s}", "type",
+                                                       name_type_name(SAN_BIT(type)), "value",
+                                                       value));
         }
         return list;
 }
@@ -66,8 +73,10 @@ static json_t *json_constraints(const struct name_constraints *nc) {
                 buffer_text(&words, "every name there is: this CA is not constrained");
         else
                 constraints_describe(nc, &words);
-        return json_pack("{s:o, s:o, s:s}", "permitted", json_constraint_list(nc, CONSTRAINTS_PERMITTED), "excluded",
-                         json_constraint_list(nc, CONSTRAINTS_EXCLUDED), "text", buffer_string(&words));
+        return json_pack("{s:o, s:o, s:s}", "permitted",
+                         json_constraint_list(nc, CONSTRAINTS_PERMITTED), "excluded",
+                         json_constraint_list(nc, CONSTRAINTS_EXCLUDED), "text",
+                         buffer_string(&words));
 }
 
 void rest_ca(struct exchange *x) {
@@ -78,11 +87,13 @@ void rest_ca(struct exchange *x) {
         for (size_t i = 0; i < ca->issuer_count; i++)
                 (void) json_array_append_new(issuers, json_issuer(&ca->issuers[i]));
         exchange_json(x, 200,
-                      json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:{s:s, s:s}, s:b, s:b}", "name", ca->name, "fingerprint", ca->id,
-                                "root", json_ca_certificate(&ca->root), "issuers", issuers, "constraints",
-                                json_constraints(active->constraints), "public_url", ca->public_url, "urls", "crl",
-                                active->crl_url, "issuer", active->issuer_url, "root_key_present", ca->root_key_present,
-                                "keys_encrypted", ca->keys_encrypted));
+                      json_pack("{s:s, s:s, s:o, s:o, s:o, s:s, s:{s:s, s:s}, s:b, s:b}", "name",
+                                ca->name, "fingerprint", ca->id, "root",
+                                json_ca_certificate(&ca->root), "issuers", issuers, "constraints",
+                                json_constraints(active->constraints), "public_url", ca->public_url,
+                                "urls", "crl", active->crl_url, "issuer", active->issuer_url,
+                                "root_key_present", ca->root_key_present, "keys_encrypted",
+                                ca->keys_encrypted));
 }
 
 void rest_root_pem(struct exchange *x) {
@@ -90,7 +101,8 @@ void rest_root_pem(struct exchange *x) {
 }
 
 void rest_bundle_pem(struct exchange *x) {
-        exchange_reply(x, 200, pem_type, buffer_bytes(&authority_ca(rest_authority(x))->bundle_pem));
+        exchange_reply(x, 200, pem_type,
+                       buffer_bytes(&authority_ca(rest_authority(x))->bundle_pem));
 }
 
 /* ---- profiles ---- */
@@ -107,18 +119,24 @@ static json_t *json_bits(uint32_t bits, const char *(*name)(uint32_t bit)) {
 static json_t *json_profile(const struct profile *p) {
         char digest[2 * PROFILE_DIGEST_SIZE + 1];
 
-        return json_pack("{s:s, s:s, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:b, s:s}", "name", p->name,
-                         "description", p->description, "name_types", json_bits(p->name_types, name_type_name), "key_types",
-                         json_bits(p->key_types, key_type_setting), "rsa_bits_min", (int) p->rsa_bits_min, "rsa_bits_max",
-                         (int) p->rsa_bits_max, "key_usage", json_bits(p->key_usage, key_usage_name), "extended_key_usage",
-                         json_bits(p->extended_key_usage, eku_name), "validity_default", json_duration(p->validity_default_s),
-                         "validity_max", json_duration(p->validity_max_s), "grace", json_duration(p->grace_s), "enrolment",
-                         profile_enrolment_name(p->enrolment), "wildcards", p->wildcards, "strict_extensions",
-                         p->strict_extensions, "digest", hex_encode(BYTES(p->digest, sizeof(p->digest)), digest));
+        return json_pack(
+                "{s:s, s:s, s:o, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:b, s:s}",
+                "name", p->name, "description", p->description, "name_types",
+                json_bits(p->name_types, name_type_name), "key_types",
+                json_bits(p->key_types, key_type_setting), "rsa_bits_min", (int) p->rsa_bits_min,
+                "rsa_bits_max", (int) p->rsa_bits_max, "key_usage",
+                json_bits(p->key_usage, key_usage_name), "extended_key_usage",
+                json_bits(p->extended_key_usage, eku_name), "validity_default",
+                json_duration(p->validity_default_s), "validity_max",
+                json_duration(p->validity_max_s), "grace", json_duration(p->grace_s), "enrolment",
+                profile_enrolment_name(p->enrolment), "wildcards", p->wildcards,
+                "strict_extensions", p->strict_extensions, "digest",
+                hex_encode(BYTES(p->digest, sizeof(p->digest)), digest));
 }
 
 void rest_profiles(struct exchange *x) {
-        CAD_AUTO(profiles_ref_done) struct profiles_ref profiles = authority_profiles(rest_authority(x));
+        CAD_AUTO(profiles_ref_done)
+        struct profiles_ref profiles = authority_profiles(rest_authority(x));
         json_t *list = json_array();
 
         for (size_t i = 0; i < profiles_count(profiles.set); i++)
@@ -137,11 +155,14 @@ void rest_health(struct exchange *x) {
         authority_health(rest_authority(x), moment_now(), &health);
         for (size_t i = 0; i < health.count; i++)
                 (void) json_array_append_new(
-                        checks, detailed ? json_pack("{s:s, s:s, s:s}", "name", health.checks[i].name, "status",
-                                                     health_state_name(health.checks[i].state), "detail", health.checks[i].detail) :
-                                           json_pack("{s:s, s:s}", "name", health.checks[i].name, "status",
-                                                     health_state_name(health.checks[i].state)));
+                        checks,
+                        detailed ? json_pack("{s:s, s:s, s:s}", "name", health.checks[i].name,
+                                             "status", health_state_name(health.checks[i].state),
+                                             "detail", health.checks[i].detail)
+                                 : json_pack("{s:s, s:s}", "name", health.checks[i].name, "status",
+                                             health_state_name(health.checks[i].state)));
         exchange_json(x, health.state == HEALTH_FAILING ? 503 : 200,
-                      json_pack("{s:s, s:s, s:o}", "status", health.state == HEALTH_FAILING ? "failing" : "ok", "version",
+                      json_pack("{s:s, s:s, s:o}", "status",
+                                health.state == HEALTH_FAILING ? "failing" : "ok", "version",
                                 CAD_VERSION, "checks", checks));
 }

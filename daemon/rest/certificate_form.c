@@ -11,10 +11,8 @@
 #include "lib/pki/pkcs7.h"
 
 static const char *const form_types[] = {
-        [FORM_JSON] = "application/json",
-        [FORM_CHAIN] = "application/pem-certificate-chain",
-        [FORM_DER] = "application/pkix-cert",
-        [FORM_PKCS7] = "application/pkcs7-mime",
+        [FORM_JSON] = "application/json",      [FORM_CHAIN] = "application/pem-certificate-chain",
+        [FORM_DER] = "application/pkix-cert",  [FORM_PKCS7] = "application/pkcs7-mime",
         [FORM_PEM] = "application/x-pem-file",
 };
 _Static_assert(ARRAY_SIZE(form_types) == FORM_COUNT, "one row a form");
@@ -51,12 +49,14 @@ static void member_hex(struct buffer *out, const char *name, const uint8_t *octe
 
 /* PEM holds nothing that JSON escapes but its line breaks: no pass over every character is needed. */
 static void member_pem(struct buffer *out, const char *name, struct bytes der) {
-        static const char begin[] = "-----BEGIN CERTIFICATE-----\\n", end[] = "-----END CERTIFICATE-----\\n";
+        static const char begin[] = "-----BEGIN CERTIFICATE-----\\n",
+                          end[] = "-----END CERTIFICATE-----\\n";
         size_t line = 48; /* octets that make 64 characters */
 
         buffer_format(out, ",\"%s\":\"%s", name, begin);
         for (size_t at = 0; at < der.size; at += line) {
-                base64_append(out, BYTES(der.data + at, der.size - at < line ? der.size - at : line), 0);
+                base64_append(out,
+                              BYTES(der.data + at, der.size - at < line ? der.size - at : line), 0);
                 buffer_append(out, BYTES_LITERAL("\\n"));
         }
         buffer_append(out, BYTES_LITERAL(end));
@@ -73,13 +73,14 @@ static void member_names(struct buffer *out, const struct cert_row *row) {
         buffer_append(out, BYTES_LITERAL("]"));
 }
 
-void certificate_json_open(struct buffer *out, const struct cert_row *row, const struct ca_info_issuer *issuer, bool whole,
-                           int64_t now) {
+void certificate_json_open(struct buffer *out, const struct cert_row *row,
+                           const struct ca_info_issuer *issuer, bool whole, int64_t now) {
         char serial[2 * STORE_SERIAL_MAX + 1];
         enum cert_status status = cert_row_status(row, now);
 
         (void) buffer_reserve(out, whole ? 4096 : 1024);
-        buffer_format(out, "{\"serial\":\"%s\",\"status\":\"%s\"", hex_encode(row->serial, serial), cert_status_name(status));
+        buffer_format(out, "{\"serial\":\"%s\",\"status\":\"%s\"", hex_encode(row->serial, serial),
+                      cert_status_name(status));
         member_text(out, "profile", row->profile);
         member_text(out, "subject", row->subject);
         member_names(out, row);
@@ -101,8 +102,9 @@ void certificate_json_open(struct buffer *out, const struct cert_row *row, const
                 member_pem(out, "chain", issuer->cert.der);
 }
 
-void certificate_form_append(struct buffer *out, enum certificate_form form, const struct cert_row *row,
-                             const struct ca_info_issuer *issuer, int64_t now) {
+void certificate_form_append(struct buffer *out, enum certificate_form form,
+                             const struct cert_row *row, const struct ca_info_issuer *issuer,
+                             int64_t now) {
         struct bytes chain[2] = { row->der, issuer ? issuer->cert.der : BYTES_NONE };
 
         switch (form) {

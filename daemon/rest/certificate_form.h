@@ -25,9 +25,10 @@ int certificate_form_choose(const char *accept, enum certificate_form *ret, stru
  * @issuer: its issuer, for the chain; NULL leaves it out
  * @now:    what "expired" is measured by
  */
-void certificate_form_append(struct buffer *out, enum certificate_form form, const struct cert_row *row,
-                             const struct ca_info_issuer *issuer, int64_t now);
+void certificate_form_append(struct buffer *out, enum certificate_form form,
+                             const struct cert_row *row, const struct ca_info_issuer *issuer,
+                             int64_t now);
 
 /** certificate_json_open() - the JSON object without its closing brace, so that more members may follow; @whole adds certificate and chain */
-void certificate_json_open(struct buffer *out, const struct cert_row *row, const struct ca_info_issuer *issuer, bool whole,
-                           int64_t now);
+void certificate_json_open(struct buffer *out, const struct cert_row *row,
+                           const struct ca_info_issuer *issuer, bool whole, int64_t now);

@@ -44,7 +44,8 @@ static int query_text(struct list_query *q, const char *value, size_t offset, st
 static int query_name(struct list_query *q, const char *value, size_t offset, struct error *err) {
         (void) offset;
         if (strlen(value) >= sizeof(q->name))
-                return error_set(err, ERR_QUERY_INVALID, "the name is longer than %zu characters", sizeof(q->name) - 1);
+                return error_set(err, ERR_QUERY_INVALID, "the name is longer than %zu characters",
+                                 sizeof(q->name) - 1);
         (void) snprintf(q->name, sizeof(q->name), "%s", value);
         text_lower(q->name);
         q->filter.name = q->name;
@@ -54,7 +55,8 @@ static int query_name(struct list_query *q, const char *value, size_t offset, st
 static int query_status(struct list_query *q, const char *value, size_t offset, struct error *err) {
         (void) offset;
         if (cert_status_from_name(value, &q->filter.status) < 0)
-                return error_set(err, ERR_QUERY_INVALID, "'%.40s' is none of valid, expired, revoked, held", value);
+                return error_set(err, ERR_QUERY_INVALID,
+                                 "'%.40s' is none of valid, expired, revoked, held", value);
         return 0;
 }
 
@@ -71,11 +73,13 @@ static int query_hash(uint8_t *out, const char *value, struct error *err) {
         size_t size;
 
         if (hex_decode(value, out, STORE_HASH_SIZE, &size) < 0 || size != STORE_HASH_SIZE)
-                return error_set(err, ERR_QUERY_INVALID, "'%.70s' is no SHA-256: 64 hex digits", value);
+                return error_set(err, ERR_QUERY_INVALID, "'%.70s' is no SHA-256: 64 hex digits",
+                                 value);
         return 0;
 }
 
-static int query_fingerprint(struct list_query *q, const char *value, size_t offset, struct error *err) {
+static int query_fingerprint(struct list_query *q, const char *value, size_t offset,
+                             struct error *err) {
         (void) offset;
         q->filter.fingerprint = q->fingerprint;
         return query_hash(q->fingerprint, value, err);
@@ -92,7 +96,8 @@ static int query_limit(struct list_query *q, const char *value, size_t offset, s
 
         (void) offset;
         if (text_to_u64(value, STORE_PAGE_MAX, &limit) < 0 || limit == 0)
-                return error_set(err, ERR_QUERY_INVALID, "'%.40s' is no number from 1 to %d", value, STORE_PAGE_MAX);
+                return error_set(err, ERR_QUERY_INVALID, "'%.40s' is no number from 1 to %d", value,
+                                 STORE_PAGE_MAX);
         q->limit = (size_t) limit;
         return 0;
 }
@@ -128,13 +133,15 @@ static int read_one(struct list_query *q, const char *key, const char *value, st
                 err->code = ERR_QUERY_INVALID;
                 return error_name_field(err, "%s", key);
         }
-        return error_set_field(err, ERR_QUERY_INVALID, key, "there is no query parameter '%.40s' here", key);
+        return error_set_field(err, ERR_QUERY_INVALID, key,
+                               "there is no query parameter '%.40s' here", key);
 }
 
 static int read_query(struct exchange *x, struct list_query *q, struct error *err) {
         const char *key, *value;
 
-        *q = (struct list_query){ .filter = { .status = CERT_FILTER_ANY, .now = moment_now() }, .limit = LIST_DEFAULT };
+        *q = (struct list_query){ .filter = { .status = CERT_FILTER_ANY, .now = moment_now() },
+                                  .limit = LIST_DEFAULT };
         for (size_t i = 0; exchange_query_at(x, i, &key, &value); i++)
                 if (read_one(q, key, value, err) < 0)
                         return -1;
@@ -165,7 +172,8 @@ void rest_certificate_list(struct exchange *x) {
 
         buffer_text(&page.out, "{\"certificates\":[");
         if (read_query(x, &q, &err) < 0 ||
-            authority_list(rest_authority(x), rest_principal(x), &q.filter, q.cursor, q.limit, append_row, &page, next, &err) < 0) {
+            authority_list(rest_authority(x), rest_principal(x), &q.filter, q.cursor, q.limit,
+                           append_row, &page, next, &err) < 0) {
                 exchange_problem(x, &err);
         } else {
                 buffer_text(&page.out, "],\"next\":");
@@ -188,7 +196,8 @@ static const struct {
 };
 
 /* "01ab.chain.pem" to the serial and a form; without a suffix the Accept header decides. */
-static int split_serial(struct exchange *x, char *serial, size_t size, enum certificate_form *ret, struct error *err) {
+static int split_serial(struct exchange *x, char *serial, size_t size, enum certificate_form *ret,
+                        struct error *err) {
         (void) snprintf(serial, size, "%s", exchange_param(x, "serial"));
         for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
                 if (!text_ends_with(serial, suffixes[i].suffix))
@@ -207,11 +216,14 @@ void rest_certificate_get(struct exchange *x) {
         struct error err = { 0 };
         char serial[128];
 
-        if (split_serial(x, serial, sizeof(serial), &form, &err) < 0 || authority_find(rest_authority(x), serial, &row, &err) < 0) {
+        if (split_serial(x, serial, sizeof(serial), &form, &err) < 0 ||
+            authority_find(rest_authority(x), serial, &row, &err) < 0) {
                 exchange_problem(x, &err);
                 return;
         }
-        certificate_form_append(&out, form, row, ca_info_issuer(authority_ca(rest_authority(x)), row->issuer), moment_now());
+        certificate_form_append(&out, form, row,
+                                ca_info_issuer(authority_ca(rest_authority(x)), row->issuer),
+                                moment_now());
         exchange_reply_take(x, 200, certificate_form_type(form), &out);
 }
 
@@ -225,7 +237,8 @@ static const struct json_member revoke_members[] = {
         { "reason", JSON_MEMBER_TEXT, JSON_TO(struct revoke_body, reason), false, 64 },
 };
 
-static int read_revoke_body(struct exchange *x, json_t **document, struct revoke_body *body, struct error *err) {
+static int read_revoke_body(struct exchange *x, json_t **document, struct revoke_body *body,
+                            struct error *err) {
         char type[MEDIA_TYPE_MAX];
 
         if (exchange_body(x).size == 0)
@@ -233,10 +246,12 @@ static int read_revoke_body(struct exchange *x, json_t **document, struct revoke
         if (media_type_parse(exchange_header(x, "Content-Type"), type, err) < 0)
                 return -1;
         if (strcmp(type, "application/json") != 0)
-                return error_set(err, ERR_MEDIA_TYPE, "'%s' is not taken here: send application/json", type);
+                return error_set(err, ERR_MEDIA_TYPE,
+                                 "'%s' is not taken here: send application/json", type);
         if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, document, err) < 0)
                 return -1;
-        return json_members_read(*document, revoke_members, ARRAY_SIZE(revoke_members), body, NULL, err);
+        return json_members_read(*document, revoke_members, ARRAY_SIZE(revoke_members), body, NULL,
+                                 err);
 }
 
 void rest_certificate_revoke(struct exchange *x) {
@@ -251,12 +266,15 @@ void rest_certificate_revoke(struct exchange *x) {
                                             { "CAD_REQUEST_ID", exchange_request_id(x) } };
 
         if (read_revoke_body(x, &document, &body, &err) < 0 ||
-            authority_revoke(rest_authority(x), rest_principal(x), serial, body.reason, &row, &err) < 0) {
+            authority_revoke(rest_authority(x), rest_principal(x), serial, body.reason, &row,
+                             &err) < 0) {
                 exchange_problem(x, &err);
                 return;
         }
         log_fields(LOG_LEVEL_NOTICE, fields, ARRAY_SIZE(fields), "%s is now %s", serial,
                    cert_status_name(cert_row_status(row, moment_now())));
-        certificate_form_append(&out, FORM_JSON, row, ca_info_issuer(authority_ca(rest_authority(x)), row->issuer), moment_now());
+        certificate_form_append(&out, FORM_JSON, row,
+                                ca_info_issuer(authority_ca(rest_authority(x)), row->issuer),
+                                moment_now());
         exchange_reply_take(x, 200, "application/json", &out);
 }

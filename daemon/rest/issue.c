@@ -38,7 +38,8 @@ CAD_CLEANUP_DONE(struct issue_body, issue_body_done)
 static const struct json_member issue_members[] = {
         { "csr", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, csr), true, CSR_TEXT_MAX },
         { "profile", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, profile), false, 64 },
-        { "names", JSON_MEMBER_TEXTS, JSON_TO(struct issue_body, names), false, REST_CSR_BODY_MAX }, /* read_names() counts */
+        { "names", JSON_MEMBER_TEXTS, JSON_TO(struct issue_body, names), false,
+          REST_CSR_BODY_MAX }, /* read_names() counts */
         { "validity", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, validity), false, 32 },
         { "not_before", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, not_before), false, 40 },
         { "label", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, label), false, 256 },
@@ -46,7 +47,8 @@ static const struct json_member issue_members[] = {
 
 static int read_names(struct issue_body *body, struct issue_request *rq, struct error *err) {
         if (json_array_size(body->names) > SAN_COUNT_MAX)
-                return error_set_field(err, ERR_NAMES_TOO_MANY, "names", "there are %zu names: a certificate has %d at most",
+                return error_set_field(err, ERR_NAMES_TOO_MANY, "names",
+                                       "there are %zu names: a certificate has %d at most",
                                        json_array_size(body->names), SAN_COUNT_MAX);
         for (size_t i = 0; i < json_array_size(body->names); i++)
                 body->name_list[i] = json_string_value(json_array_get(body->names, i));
@@ -60,15 +62,18 @@ static int read_times(const struct issue_body *body, struct issue_request *rq, s
                 if (duration_parse(body->validity, &rq->lifetime_s, err) < 0)
                         return error_name_field(err, "validity");
                 if (rq->lifetime_s == 0)
-                        return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "validity", "a validity of 0 is none");
+                        return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "validity",
+                                               "a validity of 0 is none");
         }
         if (body->not_before && moment_parse(body->not_before, &rq->not_before, err) < 0) {
                 err->code = ERR_VALIDITY_OUT_OF_RANGE;
                 return error_name_field(err, "not_before");
         }
         if (body->not_before && rq->not_before <= 0) /* 0 would mean that none was asked for */
-                return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "not_before", "not_before is %s: leave it out, or say when "
-                                       "the certificate begins", body->not_before);
+                return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "not_before",
+                                       "not_before is %s: leave it out, or say when "
+                                       "the certificate begins",
+                                       body->not_before);
         return 0;
 }
 
@@ -78,18 +83,24 @@ static int read_csr_text(struct issue_body *body, struct issue_request *rq, stru
         if (strstr(body->csr, "-----"))
                 return 0;
         if (base64_decode(rq->csr, &body->decoded) < 0)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr", "the CSR is neither PEM (-----BEGIN CERTIFICATE REQUEST-----) nor base64 of DER");
+                return error_set_field(
+                        err, ERR_CSR_MALFORMED, "csr",
+                        "the CSR is neither PEM (-----BEGIN CERTIFICATE REQUEST-----) nor base64 of DER");
         rq->csr = buffer_bytes(&body->decoded);
         return 0;
 }
 
-static int read_json_body(struct exchange *x, struct issue_body *body, struct issue_request *rq, struct error *err) {
+static int read_json_body(struct exchange *x, struct issue_body *body, struct issue_request *rq,
+                          struct error *err) {
         /* anywhere in it: a complaint about a name or a label would show a part of the key */
         if (pem_has_private_key(exchange_body(x)))
-                return error_set_field(err, ERR_PRIVATE_KEY_IN_BODY, "body",
-                                       "a private key was sent. It is not kept here, but consider it lost: make a new key, and send its CSR alone");
-        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_CSR_BODY_MAX, &body->document, err) < 0 ||
-            json_members_read(body->document, issue_members, ARRAY_SIZE(issue_members), body, NULL, err) < 0)
+                return error_set_field(
+                        err, ERR_PRIVATE_KEY_IN_BODY, "body",
+                        "a private key was sent. It is not kept here, but consider it lost: make a new key, and send its CSR alone");
+        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_CSR_BODY_MAX, &body->document, err) <
+                    0 ||
+            json_members_read(body->document, issue_members, ARRAY_SIZE(issue_members), body, NULL,
+                              err) < 0)
                 return -1;
         rq->profile = body->profile;
         rq->label = body->label;
@@ -98,30 +109,37 @@ static int read_json_body(struct exchange *x, struct issue_body *body, struct is
         return read_times(body, rq, err);
 }
 
-static int read_body(struct exchange *x, struct issue_body *body, struct issue_request *rq, struct error *err) {
+static int read_body(struct exchange *x, struct issue_body *body, struct issue_request *rq,
+                     struct error *err) {
         char type[MEDIA_TYPE_MAX];
 
         if (media_type_parse(exchange_header(x, "Content-Type"), type, err) < 0)
                 return -1;
         if (strcmp(type, "application/json") == 0)
                 return read_json_body(x, body, rq, err);
-        if (strcmp(type, "application/pkcs10") == 0 || strcmp(type, "application/x-pem-file") == 0) {
+        if (strcmp(type, "application/pkcs10") == 0 ||
+            strcmp(type, "application/x-pem-file") == 0) {
                 rq->csr = exchange_body(x);
                 return 0;
         }
-        return error_set(err, ERR_MEDIA_TYPE, "'%s' is not taken here: send application/json or application/pkcs10", type);
+        return error_set(err, ERR_MEDIA_TYPE,
+                         "'%s' is not taken here: send application/json or application/pkcs10",
+                         type);
 }
 
 /* ---- the answer ---- */
 
 static void append_warnings(struct buffer *out, const struct issued *issued) {
-        static const char cut[] = "\"the certificate ends with its issuer, sooner than was asked for\"";
-        static const char used[] = "\"another certificate, for other names, has the same key: a key of its own for each device is safer\"";
+        static const char cut[] =
+                "\"the certificate ends with its issuer, sooner than was asked for\"";
+        static const char used[] =
+                "\"another certificate, for other names, has the same key: a key of its own for each device is safer\"";
 
         if (!issued->validity_cut && !issued->key_used_before)
                 return;
         buffer_format(out, ",\"warnings\":[%s%s%s]", issued->validity_cut ? cut : "",
-                      issued->validity_cut && issued->key_used_before ? "," : "", issued->key_used_before ? used : "");
+                      issued->validity_cut && issued->key_used_before ? "," : "",
+                      issued->key_used_before ? used : "");
 }
 
 static void log_issued(struct exchange *x, const struct issued *issued, const char *serial) {
@@ -132,8 +150,10 @@ static void log_issued(struct exchange *x, const struct issued *issued, const ch
                 { "CAD_REQUEST_ID", exchange_request_id(x) },
         };
 
-        log_fields(LOG_LEVEL_INFO, fields, ARRAY_SIZE(fields), "%s %s for %s%s", issued->replayed ? "gave again" : "issued",
-                   serial, issued->row->name_count ? issued->row->names[0] : "?", issued->row->name_count > 1 ? ", …" : "");
+        log_fields(LOG_LEVEL_INFO, fields, ARRAY_SIZE(fields), "%s %s for %s%s",
+                   issued->replayed ? "gave again" : "issued", serial,
+                   issued->row->name_count ? issued->row->names[0] : "?",
+                   issued->row->name_count > 1 ? ", …" : "");
 }
 
 static void on_issued(void *context, const struct issued *issued, const struct error *err) {
@@ -148,7 +168,8 @@ static void on_issued(void *context, const struct issued *issued, const struct e
                 exchange_send(x);
                 return;
         }
-        (void) certificate_form_choose(exchange_header(x, "Accept"), &form, NULL); /* was looked at before */
+        (void) certificate_form_choose(exchange_header(x, "Accept"), &form,
+                                       NULL); /* was looked at before */
         if (form == FORM_JSON) {
                 certificate_json_open(&out, issued->row, issued->issuer, /* whole= */ true, now);
                 append_warnings(&out, issued);
@@ -175,7 +196,8 @@ void rest_certificate_issue(struct exchange *x) {
         enum certificate_form form;
         struct error err = { 0 };
 
-        if (certificate_form_choose(exchange_header(x, "Accept"), &form, &err) < 0 || read_body(x, &body, &rq, &err) < 0) {
+        if (certificate_form_choose(exchange_header(x, "Accept"), &form, &err) < 0 ||
+            read_body(x, &body, &rq, &err) < 0) {
                 exchange_problem(x, &err);
                 return;
         }

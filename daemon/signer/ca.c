@@ -67,10 +67,12 @@ static int incomplete(struct error *err) {
         if (!err || err->code != ERR_NOT_FOUND)
                 return -1;
         cause = *err;
-        return error_set(err, ERR_CA_INCOMPLETE, "the CA is not complete: %.300s. Put it back from a backup", cause.text);
+        return error_set(err, ERR_CA_INCOMPLETE,
+                         "the CA is not complete: %.300s. Put it back from a backup", cause.text);
 }
 
-static int read_certificate(int dir_fd, const char *path, struct buffer *ret_der, struct cert *ret, struct error *err) {
+static int read_certificate(int dir_fd, const char *path, struct buffer *ret_der, struct cert *ret,
+                            struct error *err) {
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
         char label[PEM_LABEL_MAX];
         struct bytes rest;
@@ -79,16 +81,19 @@ static int read_certificate(int dir_fd, const char *path, struct buffer *ret_der
                 return incomplete(err);
         rest = buffer_bytes(&text);
         if (pem_next(&rest, label, ret_der, err) != 1 || strcmp(label, "CERTIFICATE") != 0)
-                return error_set(err, ERR_CA_INCOMPLETE, "%s holds no PEM certificate: put it back from a backup", path);
+                return error_set(err, ERR_CA_INCOMPLETE,
+                                 "%s holds no PEM certificate: put it back from a backup", path);
         if (cert_read(buffer_bytes(ret_der), ret, err) < 0)
-                return error_set(err, ERR_CA_INCOMPLETE, "%s cannot be read as a certificate: put it back from a backup", path);
+                return error_set(err, ERR_CA_INCOMPLETE,
+                                 "%s cannot be read as a certificate: put it back from a backup",
+                                 path);
         if (!ret->is_ca)
                 return error_set(err, ERR_CA_INCOMPLETE, "%s is not a CA's certificate", path);
         return 0;
 }
 
-static int read_key(int dir_fd, const char *path, struct bytes passphrase, struct private_key **ret, bool *ret_encrypted,
-                    struct error *err) {
+static int read_key(int dir_fd, const char *path, struct bytes passphrase, struct private_key **ret,
+                    bool *ret_encrypted, struct error *err) {
         CAD_AUTO(buffer_wipe) struct buffer text = { 0 };
         struct error cause = { 0 };
 
@@ -100,26 +105,30 @@ static int read_key(int dir_fd, const char *path, struct bytes passphrase, struc
         return 0;
 }
 
-static int check_key_fits(const struct private_key *key, const struct cert *cert, const char *id, struct error *err) {
+static int check_key_fits(const struct private_key *key, const struct cert *cert, const char *id,
+                          struct error *err) {
         CAD_AUTO(buffer_done) struct buffer spki = { 0 };
 
         if (private_key_spki(key, &spki, err) < 0)
                 return -1;
         if (!bytes_equal(buffer_bytes(&spki), cert->spki))
-                return error_set(err, ERR_CA_INCOMPLETE,
-                                 "the key %s/%s.key does not fit the certificate %s/%s.crt: put both back from one backup",
-                                 CA_FOLDER, id, CA_FOLDER, id);
+                return error_set(
+                        err, ERR_CA_INCOMPLETE,
+                        "the key %s/%s.key does not fit the certificate %s/%s.crt: put both back from one backup",
+                        CA_FOLDER, id, CA_FOLDER, id);
         return 0;
 }
 
-static int check_issued_by_root(const struct ca *ca, const struct cert *cert, const char *id, struct error *err) {
+static int check_issued_by_root(const struct ca *ca, const struct cert *cert, const char *id,
+                                struct error *err) {
         CAD_AUTO(public_key_free) struct public_key *root_key = NULL;
 
         if (public_key_from_spki(ca->root.spki, &root_key, err) < 0)
                 return -1;
         if (!bytes_equal(cert->issuer, ca->root.subject) ||
             public_key_verify(root_key, cert->algorithm, cert->tbs, cert->signature, NULL) < 0)
-                return error_set(err, ERR_CA_INCOMPLETE, "%s/%s.crt is not signed by %s/root.crt", CA_FOLDER, id, CA_FOLDER);
+                return error_set(err, ERR_CA_INCOMPLETE, "%s/%s.crt is not signed by %s/root.crt",
+                                 CA_FOLDER, id, CA_FOLDER);
         return 0;
 }
 
@@ -133,11 +142,13 @@ static void set_signs_as(struct ca_issuer *issuer, const char *public_url) {
 
 /* Verifiers hold a name against the constraints of every certificate above it: a root that was there before may have narrower ones. */
 static int load_constraints(const struct ca *ca, struct ca_issuer *issuer, struct error *err) {
-        if (ca->root.name_constraints.size && !bytes_equal(ca->root.name_constraints, issuer->cert.name_constraints) &&
+        if (ca->root.name_constraints.size &&
+            !bytes_equal(ca->root.name_constraints, issuer->cert.name_constraints) &&
             constraints_from_der(ca->root.name_constraints, &issuer->root_constraints, err) < 0)
                 return -1;
         if (issuer->cert.name_constraints.size)
-                return constraints_from_der(issuer->cert.name_constraints, &issuer->constraints, err);
+                return constraints_from_der(issuer->cert.name_constraints, &issuer->constraints,
+                                            err);
         issuer->constraints = constraints_new();
         return issuer->constraints ? 0 : error_no_memory(err);
 }
@@ -157,18 +168,25 @@ static int load_issuer(const char *id, void *context, struct error *err) {
 
         if (state->ca->issuer_count == SIGNER_ISSUERS_MAX || strlen(id) >= SIGNER_ISSUER_MAX ||
             strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(id))
-                return error_set(err, ERR_CA_INCOMPLETE, "%s/ca.conf: '%.40s' cannot be an intermediate's id", CA_FOLDER, id);
+                return error_set(err, ERR_CA_INCOMPLETE,
+                                 "%s/ca.conf: '%.40s' cannot be an intermediate's id", CA_FOLDER,
+                                 id);
         issuer = &state->ca->issuers[state->ca->issuer_count++];
         (void) snprintf(issuer->id, sizeof(issuer->id), "%s", id);
-        issuer->state = text_equal(id, state->active) ? SIGNER_ISSUER_ACTIVE : SIGNER_ISSUER_STANDBY;
-        if (read_certificate(state->dir_fd, ca_path(id, ".crt", path, sizeof(path)), &issuer->der, &issuer->cert, err) < 0 ||
+        issuer->state = text_equal(id, state->active) ? SIGNER_ISSUER_ACTIVE
+                                                      : SIGNER_ISSUER_STANDBY;
+        if (read_certificate(state->dir_fd, ca_path(id, ".crt", path, sizeof(path)), &issuer->der,
+                             &issuer->cert, err) < 0 ||
             check_issued_by_root(state->ca, &issuer->cert, id, err) < 0 ||
-            read_key(state->dir_fd, ca_path(id, ".key", path, sizeof(path)), state->passphrase, &issuer->key, &encrypted,
-                     err) < 0 ||
-            check_key_fits(issuer->key, &issuer->cert, id, err) < 0 || load_constraints(state->ca, issuer, err) < 0)
+            read_key(state->dir_fd, ca_path(id, ".key", path, sizeof(path)), state->passphrase,
+                     &issuer->key, &encrypted, err) < 0 ||
+            check_key_fits(issuer->key, &issuer->cert, id, err) < 0 ||
+            load_constraints(state->ca, issuer, err) < 0)
                 return -1;
         if (issuer->cert.subject_key_id.size != KEY_ID_SIZE)
-                return error_set(err, ERR_CA_INCOMPLETE, "%s/%s.crt has no subject key identifier of 20 octets", CA_FOLDER, id);
+                return error_set(err, ERR_CA_INCOMPLETE,
+                                 "%s/%s.crt has no subject key identifier of 20 octets", CA_FOLDER,
+                                 id);
         memcpy(issuer->signs_as.key_id, issuer->cert.subject_key_id.data, KEY_ID_SIZE);
         state->ca->keys_encrypted |= encrypted;
         set_signs_as(issuer, state->ca->public_url);
@@ -185,7 +203,8 @@ static int load_root(struct ca *ca, int dir_fd, struct error *err) {
         uint8_t fingerprint[SHA256_SIZE];
         char path[64];
 
-        if (read_certificate(dir_fd, ca_path("root", ".crt", path, sizeof(path)), &ca->root_der, &ca->root, err) < 0)
+        if (read_certificate(dir_fd, ca_path("root", ".crt", path, sizeof(path)), &ca->root_der,
+                             &ca->root, err) < 0)
                 return -1;
         cert_fingerprint(ca->root.der, fingerprint);
         (void) hex_encode(BYTES(fingerprint, sizeof(fingerprint)), ca->id);
@@ -201,11 +220,14 @@ static int load_public(struct ca *ca, int dir_fd, struct ca_conf *conf, struct e
         if (settings_read(dir_fd, CA_FOLDER "/ca.conf", ca_settings, conf, err) < 0)
                 return incomplete(err);
         if (!conf->name || !conf->public_url || !conf->intermediates || !conf->active)
-                return error_set(err, ERR_CA_INCOMPLETE, "%s/ca.conf lacks one of Name=, PublicUrl=, Intermediates=, Active=",
-                                 CA_FOLDER);
+                return error_set(
+                        err, ERR_CA_INCOMPLETE,
+                        "%s/ca.conf lacks one of Name=, PublicUrl=, Intermediates=, Active=",
+                        CA_FOLDER);
         (void) snprintf(ca->name, sizeof(ca->name), "%s", conf->name);
         (void) snprintf(ca->public_url, sizeof(ca->public_url), "%s", conf->public_url);
-        (void) snprintf(ca->replaces, sizeof(ca->replaces), "%s", conf->replaces ? conf->replaces : "");
+        (void) snprintf(ca->replaces, sizeof(ca->replaces), "%s",
+                        conf->replaces ? conf->replaces : "");
         return load_root(ca, dir_fd, err);
 }
 
@@ -230,15 +252,17 @@ int ca_load(int dir_fd, struct bytes passphrase, struct ca **ret, struct error *
         if (setting_words(conf.intermediates, load_issuer, &state, err) < 0)
                 return -1;
         if (!ca_issuer_find(ca, ""))
-                return error_set(err, ERR_CA_INCOMPLETE, "%s/ca.conf: Active=%.40s is none of its Intermediates=", CA_FOLDER,
-                                 conf.active);
+                return error_set(err, ERR_CA_INCOMPLETE,
+                                 "%s/ca.conf: Active=%.40s is none of its Intermediates=",
+                                 CA_FOLDER, conf.active);
         *ret = CAD_TAKE(ca);
         return 0;
 }
 
 const struct ca_issuer *ca_issuer_find(const struct ca *ca, const char *id) {
         for (size_t i = 0; i < ca->issuer_count; i++)
-                if (id[0] ? strcmp(ca->issuers[i].id, id) == 0 : ca->issuers[i].state == SIGNER_ISSUER_ACTIVE)
+                if (id[0] ? strcmp(ca->issuers[i].id, id) == 0
+                          : ca->issuers[i].state == SIGNER_ISSUER_ACTIVE)
                         return &ca->issuers[i];
         return NULL;
 }
@@ -272,7 +296,8 @@ bool ca_owns_key(const struct ca *ca, struct bytes spki) {
 /* ---- the probe ---- */
 
 /* An entry of @from as a name that all of @issuer's constraints permit. */
-static bool probe_name_of(const struct name_constraints *from, const struct ca_issuer *issuer, struct san_list *ret) {
+static bool probe_name_of(const struct name_constraints *from, const struct ca_issuer *issuer,
+                          struct san_list *ret) {
         for (size_t i = 0; i < constraints_count(from, CONSTRAINTS_PERMITTED); i++) {
                 char text[SAN_TEXT_MAX];
                 enum san_type type;
@@ -282,7 +307,8 @@ static bool probe_name_of(const struct name_constraints *from, const struct ca_i
                 if ((type != SAN_DNS && type != SAN_IP) || san_list_add_text(ret, text, NULL) < 0)
                         continue;
                 if (constraints_check_list(issuer->constraints, ret, "names", NULL) == 0 &&
-                    (!issuer->root_constraints || constraints_check_list(issuer->root_constraints, ret, "names", NULL) == 0))
+                    (!issuer->root_constraints ||
+                     constraints_check_list(issuer->root_constraints, ret, "names", NULL) == 0))
                         return true;
                 san_list_done(ret);
         }
@@ -297,23 +323,26 @@ static int probe_name(const struct ca_issuer *issuer, struct san_list *ret, stru
         return san_list_add_text(ret, "localhost", err);
 }
 
-static int probe_issuer(const struct ca *ca, const struct ca_issuer *issuer, const struct profile *profile, int64_t now,
-                        struct error *err) {
+static int probe_issuer(const struct ca *ca, const struct ca_issuer *issuer,
+                        const struct profile *profile, int64_t now, struct error *err) {
         CAD_AUTO(private_key_free) struct private_key *key = NULL;
         CAD_AUTO(buffer_done) struct buffer spki = { 0 };
         CAD_AUTO(buffer_done) struct buffer leaf = { 0 };
         CAD_AUTO(san_list_done) struct san_list names = { .count = 0 };
         uint8_t octets[CERT_MAX];
         struct der_writer w;
-        struct cert_wish wish = { .profile = profile, .serial = BYTES_LITERAL("\x01\x02\x03\x04\x05\x06\x07\x08"),
-                                  .key_type = KEY_ECDSA_P256, .names = &names };
+        struct cert_wish wish = { .profile = profile,
+                                  .serial = BYTES_LITERAL("\x01\x02\x03\x04\x05\x06\x07\x08"),
+                                  .key_type = KEY_ECDSA_P256,
+                                  .names = &names };
         bool cut;
         int64_t at = now;
 
         if (at < issuer->cert.validity.not_before || at > issuer->cert.validity.not_after)
-                at = issuer->cert.validity.not_before; /* the chain is looked at, not the clock: that is clock.c's */
-        if (private_key_generate(KEY_ECDSA_P256, 0, &key, err) < 0 || private_key_spki(key, &spki, err) < 0 ||
-            probe_name(issuer, &names, err) < 0 ||
+                at = issuer->cert.validity
+                             .not_before; /* the chain is looked at, not the clock: that is clock.c's */
+        if (private_key_generate(KEY_ECDSA_P256, 0, &key, err) < 0 ||
+            private_key_spki(key, &spki, err) < 0 || probe_name(issuer, &names, err) < 0 ||
             cert_validity(profile, at, 0, 0, &issuer->cert.validity, &wish.validity, &cut, err) < 0)
                 return -1;
         wish.spki = buffer_bytes(&spki);
@@ -324,14 +353,16 @@ static int probe_issuer(const struct ca *ca, const struct ca_issuer *issuer, con
         return chain_verify(buffer_bytes(&leaf), issuer->cert.der, ca->root.der, at, err);
 }
 
-int ca_probe(const struct ca *ca, const struct profile_set *profiles, int64_t now, struct error *err) {
+int ca_probe(const struct ca *ca, const struct profile_set *profiles, int64_t now,
+             struct error *err) {
         const struct profile *profile = profiles_find(profiles, "server", err);
 
         for (size_t i = 0; profile && i < ca->issuer_count; i++) {
                 struct error cause = { 0 };
 
                 if (probe_issuer(ca, &ca->issuers[i], profile, now, &cause) < 0)
-                        return error_set(err, ERR_SIGNER_WRONG, "a leaf of %s does not verify through the chain: %.400s",
+                        return error_set(err, ERR_SIGNER_WRONG,
+                                         "a leaf of %s does not verify through the chain: %.400s",
                                          ca->issuers[i].id, cause.text);
         }
         return profile ? 0 : -1;

@@ -13,7 +13,8 @@
 #include "lib/pki/constraints.h"
 
 #define CA_FOLDER "ca"
-#define CA_NAME_MAX 40 /* characters; X.520 gives a CN 64, and "Intermediate" and a tag stand behind it */
+#define CA_NAME_MAX \
+        40 /* characters; X.520 gives a CN 64, and "Intermediate" and a tag stand behind it */
 
 /** struct ca_issuer - one intermediate with its key */
 struct ca_issuer {
@@ -23,7 +24,8 @@ struct ca_issuer {
         struct cert cert; /* views into der */
         struct private_key *key;
         struct name_constraints *constraints;
-        struct name_constraints *root_constraints; /* of the root, where they are others than these; else NULL */
+        struct name_constraints
+                *root_constraints; /* of the root, where they are others than these; else NULL */
         char crl_url[CERT_URL_MAX];
         char issuer_url[CERT_URL_MAX];
         struct cert_issuer signs_as; /* what stands in the certificates that it signs */
@@ -71,7 +73,8 @@ bool ca_owns_key(const struct ca *ca, struct bytes spki);
  * ca_probe() - sign a leaf with each intermediate and have GnuTLS verify it through the chain; the leaves are thrown away
  * @err: ERR_SIGNER_WRONG
  */
-int ca_probe(const struct ca *ca, const struct profile_set *profiles, int64_t now, struct error *err);
+int ca_probe(const struct ca *ca, const struct profile_set *profiles, int64_t now,
+             struct error *err);
 
 /** ca_path() - "ca/int-1.key"; @out has at least 64 bytes. Return: @out */
 const char *ca_path(const char *id, const char *suffix, char *out, size_t size);

@@ -32,12 +32,12 @@ struct signer_client {
         unsigned (*drained)(void *context);
         void *context;
         pthread_t reader;
-        int wake_fd; /* tells the reader of a new connection, or of the end */
+        int wake_fd;    /* tells the reader of a new connection, or of the end */
         uint8_t *frame; /* the reader's */
 
         pthread_mutex_t lock;
         pthread_cond_t changed; /* connection or status; by the monotonic clock */
-        int fd; /* -1: not connected */
+        int fd;                 /* -1: not connected */
         bool stopping;
         uint32_t next_id;
         size_t in_flight;
@@ -92,7 +92,8 @@ static struct signer_call *take_overdue(struct signer_client *c, int64_t before_
         return list;
 }
 
-static void fail_list(struct signer_client *c, struct signer_call *list, enum error_code code, const char *text) {
+static void fail_list(struct signer_client *c, struct signer_call *list, enum error_code code,
+                      const char *text) {
         struct error err = { 0 };
 
         if (!list)
@@ -109,7 +110,8 @@ static void fail_list(struct signer_client *c, struct signer_call *list, enum er
                         ;
 }
 
-static void fail_overdue(struct signer_client *c, int64_t before_ms, enum error_code code, const char *text) {
+static void fail_overdue(struct signer_client *c, int64_t before_ms, enum error_code code,
+                         const char *text) {
         struct signer_call *list;
 
         (void) pthread_mutex_lock(&c->lock);
@@ -122,19 +124,24 @@ static void fail_overdue(struct signer_client *c, int64_t before_ms, enum error_
 
 static int send_frame(int fd, struct bytes frame, struct error *err) {
         if (frame.size == 0)
-                return error_set(err, ERR_INTERNAL, "the request does not fit into a frame for the signer");
+                return error_set(err, ERR_INTERNAL,
+                                 "the request does not fit into a frame for the signer");
         while (send(fd, frame.data, frame.size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
                 if (errno == EINTR)
                         continue;
                 if (errno == EAGAIN || errno == ENOBUFS)
-                        return error_set(err, ERR_OVERLOADED, "the signer does not take more work now: try again in a moment");
-                return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer is not there: it is being started again");
+                        return error_set(
+                                err, ERR_OVERLOADED,
+                                "the signer does not take more work now: try again in a moment");
+                return error_set(err, ERR_SIGNER_UNAVAILABLE,
+                                 "the signer is not there: it is being started again");
         }
         return 0;
 }
 
 /* In flight before it is sent: the answer may be faster than we are. */
-static int send_call(struct signer_client *c, struct signer_call *call, struct bytes frame, struct error *err) {
+static int send_call(struct signer_client *c, struct signer_call *call, struct bytes frame,
+                     struct error *err) {
         int rc;
 
         rc = send_frame(c->fd, frame, err);
@@ -143,7 +150,8 @@ static int send_call(struct signer_client *c, struct signer_call *call, struct b
         return rc;
 }
 
-int signer_client_issue(struct signer_client *c, const struct sign_issue *issue, struct signer_call *call, struct error *err) {
+int signer_client_issue(struct signer_client *c, const struct sign_issue *issue,
+                        struct signer_call *call, struct error *err) {
         uint8_t frame[SIGNER_FRAME_MAX];
         int rc;
 
@@ -152,7 +160,8 @@ int signer_client_issue(struct signer_client *c, const struct sign_issue *issue,
                 rc = error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
                                "the signer is not there: it is being started again");
         } else if (c->in_flight >= SIGNER_IN_FLIGHT_MAX) {
-                rc = error_set(err, ERR_OVERLOADED, "%d certificates are being made already: try again in a moment",
+                rc = error_set(err, ERR_OVERLOADED,
+                               "%d certificates are being made already: try again in a moment",
                                SIGNER_IN_FLIGHT_MAX);
         } else {
                 call->id = ++c->next_id;
@@ -166,7 +175,8 @@ int signer_client_issue(struct signer_client *c, const struct sign_issue *issue,
 
 /* ---- receiving ---- */
 
-static void on_status_answer(struct signer_client *c, const struct signer_header *header, struct frame_reader *fields) {
+static void on_status_answer(struct signer_client *c, const struct signer_header *header,
+                             struct frame_reader *fields) {
         (void) pthread_mutex_lock(&c->lock);
         if (c->status && c->status->call.id == header->id) {
                 if (sign_status_decode(fields, c->status->ret, &c->status->err) == 0)
@@ -203,7 +213,8 @@ static void on_answer(struct signer_client *c, struct bytes frame) {
                 if (err.code == ERR_NONE)
                         err.code = ERR_INTERNAL;
         } else {
-                (void) error_set(&err, ERR_SIGNER_WRONG, "the signer sent a message of type %u", header.type);
+                (void) error_set(&err, ERR_SIGNER_WRONG, "the signer sent a message of type %u",
+                                 header.type);
         }
         (void) pthread_mutex_lock(&c->lock);
         call = take_in_flight(c, header.id);
@@ -246,14 +257,18 @@ static void drop_connection(struct signer_client *c) {
 
         (void) pthread_mutex_lock(&c->lock);
         c->fd = fd_close(c->fd);
-        lost = take_overdue(c, INT64_MAX); /* at once: from here on calls may be in flight on the next connection */
+        lost = take_overdue(
+                c,
+                INT64_MAX); /* at once: from here on calls may be in flight on the next connection */
         if (c->status && !c->status->done) {
-                (void) error_set(&c->status->err, ERR_SIGNER_UNAVAILABLE, "the signer has gone: it is being started again");
+                (void) error_set(&c->status->err, ERR_SIGNER_UNAVAILABLE,
+                                 "the signer has gone: it is being started again");
                 c->status->done = true;
         }
         (void) pthread_cond_broadcast(&c->changed);
         (void) pthread_mutex_unlock(&c->lock);
-        fail_list(c, lost, ERR_SIGNER_UNAVAILABLE, "the signer has gone: it is being started again, try once more");
+        fail_list(c, lost, ERR_SIGNER_UNAVAILABLE,
+                  "the signer has gone: it is being started again, try once more");
 }
 
 static void clear_wake(struct signer_client *c) {
@@ -268,7 +283,8 @@ static void *reader_thread(void *argument) {
 
         (void) pthread_setname_np(pthread_self(), "signed");
         for (;;) {
-                struct pollfd fds[2] = { { .fd = c->wake_fd, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+                struct pollfd fds[2] = { { .fd = c->wake_fd, .events = POLLIN },
+                                         { .fd = -1, .events = POLLIN } };
                 bool stopping;
 
                 (void) pthread_mutex_lock(&c->lock);
@@ -284,7 +300,8 @@ static void *reader_thread(void *argument) {
                         drop_connection(c);
                 if (moment_monotonic_ms() - swept_ms >= SWEEP_MS) {
                         swept_ms = moment_monotonic_ms();
-                        fail_overdue(c, swept_ms, ERR_SIGNER_UNAVAILABLE, "the signer did not answer in time: try once more");
+                        fail_overdue(c, swept_ms, ERR_SIGNER_UNAVAILABLE,
+                                     "the signer did not answer in time: try once more");
                 }
         }
 }
@@ -295,7 +312,8 @@ static void wake_reader(struct signer_client *c) {
 
 /* ---- life ---- */
 
-int signer_client_new(unsigned (*drained)(void *context), void *context, struct signer_client **ret, struct error *err) {
+int signer_client_new(unsigned (*drained)(void *context), void *context, struct signer_client **ret,
+                      struct error *err) {
         struct signer_client *c = calloc(1, sizeof(*c));
         pthread_condattr_t monotonic;
         int rc;
@@ -311,7 +329,8 @@ int signer_client_new(unsigned (*drained)(void *context), void *context, struct 
         (void) pthread_condattr_init(&monotonic);
         (void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
         (void) pthread_cond_init(&c->changed, &monotonic);
-        rc = c->frame && c->wake_fd >= 0 ? pthread_create(&c->reader, NULL, reader_thread, c) : ENOMEM;
+        rc = c->frame && c->wake_fd >= 0 ? pthread_create(&c->reader, NULL, reader_thread, c)
+                                         : ENOMEM;
         if (rc != 0) {
                 (void) fd_close(c->wake_fd);
                 free(c->frame);
@@ -341,7 +360,8 @@ struct signer_client *signer_client_free(struct signer_client *c) {
 }
 
 /* One frame, waited for; before the reader knows the connection. */
-static int receive_one(int fd, int64_t timeout_ms, uint8_t *frame, struct bytes *ret, struct error *err) {
+static int receive_one(int fd, int64_t timeout_ms, uint8_t *frame, struct bytes *ret,
+                       struct error *err) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
         int64_t until = moment_monotonic_ms() + timeout_ms;
         ssize_t n;
@@ -350,12 +370,14 @@ static int receive_one(int fd, int64_t timeout_ms, uint8_t *frame, struct bytes 
                 int64_t left = until - moment_monotonic_ms();
 
                 if (left <= 0 || (poll(&p, 1, (int) left) < 0 && errno != EINTR))
-                        return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer did not say hello in time");
+                        return error_set(err, ERR_SIGNER_UNAVAILABLE,
+                                         "the signer did not say hello in time");
                 n = recv(fd, frame, SIGNER_FRAME_MAX, MSG_DONTWAIT);
                 if (n > 0)
                         break;
                 if (n == 0)
-                        return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer ended before it said hello");
+                        return error_set(err, ERR_SIGNER_UNAVAILABLE,
+                                         "the signer ended before it said hello");
                 /* ECONNRESET, once: it ended without having read our hello; what it said before that can still be read */
                 if (errno != EAGAIN && errno != EINTR && errno != ECONNRESET)
                         return error_errno(err, errno, "cannot hear the signer");
@@ -364,7 +386,8 @@ static int receive_one(int fd, int64_t timeout_ms, uint8_t *frame, struct bytes 
         return 0;
 }
 
-static int say_hello(int fd, int64_t timeout_ms, uint8_t *frame, struct sign_hello *ret, struct error *err) {
+static int say_hello(int fd, int64_t timeout_ms, uint8_t *frame, struct sign_hello *ret,
+                     struct error *err) {
         struct signer_header header;
         struct frame_reader fields = { 0 };
         struct bytes answer = BYTES_NONE;
@@ -372,7 +395,8 @@ static int say_hello(int fd, int64_t timeout_ms, uint8_t *frame, struct sign_hel
 
         /* a signer that cannot begin says why and ends at once, maybe before this is sent */
         (void) send_frame(fd, sign_empty_encode(frame, SIGNER_HELLO, 0), &said);
-        if (receive_one(fd, timeout_ms, frame, &answer, err) < 0 || frame_open(answer, &header, &fields, err) < 0)
+        if (receive_one(fd, timeout_ms, frame, &answer, err) < 0 ||
+            frame_open(answer, &header, &fields, err) < 0)
                 return -1;
         if (header.type == SIGNER_HELLO_OK)
                 return sign_hello_decode(&fields, ret, err);
@@ -382,8 +406,8 @@ static int say_hello(int fd, int64_t timeout_ms, uint8_t *frame, struct sign_hel
         return -1;
 }
 
-int signer_client_attach(struct signer_client *c, int fd, int64_t deadline_ms, uint8_t *frame, struct sign_hello *ret_hello,
-                         struct error *err) {
+int signer_client_attach(struct signer_client *c, int fd, int64_t deadline_ms, uint8_t *frame,
+                         struct sign_hello *ret_hello, struct error *err) {
         if (say_hello(fd, deadline_ms, frame, ret_hello, err) < 0) {
                 (void) fd_close(fd);
                 return -1;
@@ -405,7 +429,8 @@ void signer_client_detach(struct signer_client *c) {
         (void) pthread_mutex_unlock(&c->lock);
 }
 
-int signer_client_status(struct signer_client *c, int64_t timeout_ms, struct sign_status *ret, struct error *err) {
+int signer_client_status(struct signer_client *c, int64_t timeout_ms, struct sign_status *ret,
+                         struct error *err) {
         struct waiting_status wait = { .ret = ret };
         uint8_t frame[64];
         struct timespec until;
@@ -419,7 +444,8 @@ int signer_client_status(struct signer_client *c, int64_t timeout_ms, struct sig
         if (rc == 0 && c->fd >= 0 && !c->stopping) {
                 wait.call.id = ++c->next_id;
                 c->status = &wait;
-                if (send_frame(c->fd, sign_empty_encode(frame, SIGNER_STATUS, wait.call.id), err) < 0)
+                if (send_frame(c->fd, sign_empty_encode(frame, SIGNER_STATUS, wait.call.id), err) <
+                    0)
                         rc = ECONNRESET;
                 while (rc == 0 && !wait.done)
                         rc = pthread_cond_timedwait(&c->changed, &c->lock, &until);
@@ -429,6 +455,6 @@ int signer_client_status(struct signer_client *c, int64_t timeout_ms, struct sig
         (void) pthread_mutex_unlock(&c->lock);
         if (rc == 0 && wait.done && wait.err.code == ERR_NONE)
                 return 0;
-        return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer does not say how it is%s%s", wait.err.code ? ": " : "",
-                         wait.err.text);
+        return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer does not say how it is%s%s",
+                         wait.err.code ? ": " : "", wait.err.text);
 }

@@ -8,7 +8,8 @@
 
 #include "daemon/signer/protocol.h"
 
-#define SIGNER_DEADLINE_MS 3000 /* for an answer; then the caller gets a 503 and the supervisor looks after the signer */
+#define SIGNER_DEADLINE_MS \
+        3000 /* for an answer; then the caller gets a 503 and the supervisor looks after the signer */
 
 struct signer_client; /* opaque */
 struct signer_call;
@@ -18,7 +19,8 @@ struct signer_call;
  * @issuer, @der: the certificate; they live for the call. @err NULL
  * @err:          why not; @der is empty
  */
-typedef void (*signer_done)(struct signer_call *call, const char *issuer, struct bytes der, const struct error *err);
+typedef void (*signer_done)(struct signer_call *call, const char *issuer, struct bytes der,
+                            const struct error *err);
 
 /** struct signer_call - embedded in what the caller keeps until @done; the rest is the client's */
 struct signer_call {
@@ -33,7 +35,8 @@ struct signer_call {
  * @drained: called on the reader's thread when it has handed out all the answers that were there: the moment to do once what would
  *           otherwise be done for each. Returns microseconds to sleep before looking for more answers and asking again, 0: done. NULL: none
  */
-int signer_client_new(unsigned (*drained)(void *context), void *context, struct signer_client **ret, struct error *err);
+int signer_client_new(unsigned (*drained)(void *context), void *context, struct signer_client **ret,
+                      struct error *err);
 
 /** signer_client_free() - fails what is in flight with ERR_STOPPING, ends the reader. Return: NULL */
 struct signer_client *signer_client_free(struct signer_client *client);
@@ -56,8 +59,9 @@ void signer_client_detach(struct signer_client *client);
  * signer_client_issue() - ask for a leaf
  * @err: ERR_SIGNER_UNAVAILABLE, ERR_OVERLOADED where too much is in flight: then @call->done is not called
  */
-int signer_client_issue(struct signer_client *client, const struct sign_issue *issue, struct signer_call *call,
-                        struct error *err);
+int signer_client_issue(struct signer_client *client, const struct sign_issue *issue,
+                        struct signer_call *call, struct error *err);
 
 /** signer_client_status() - ask how it is, and wait. @err: ERR_SIGNER_UNAVAILABLE */
-int signer_client_status(struct signer_client *client, int64_t timeout_ms, struct sign_status *ret, struct error *err);
+int signer_client_status(struct signer_client *client, int64_t timeout_ms, struct sign_status *ret,
+                         struct error *err);

@@ -20,17 +20,21 @@ int clock_mark_read(int dir_fd, struct clock_mark *ret, struct error *err) {
 
         if (file_read(dir_fd, MARK_FILE, FILE_SECRET, MARK_MAX, &text, err) < 0)
                 return -1;
-        if (sscanf(buffer_string(&text), "%" SCNd64 " %" SCNd64, &mark.latest_ms, &mark.issued) != 2 || mark.latest_ms < 0 ||
-            mark.issued < 0)
-                return error_set(err, ERR_CA_INCOMPLETE, "the signer's time mark (%s) cannot be read: `cad clock accept` makes it anew",
-                                 MARK_FILE);
+        if (sscanf(buffer_string(&text), "%" SCNd64 " %" SCNd64, &mark.latest_ms, &mark.issued) !=
+                    2 ||
+            mark.latest_ms < 0 || mark.issued < 0)
+                return error_set(
+                        err, ERR_CA_INCOMPLETE,
+                        "the signer's time mark (%s) cannot be read: `cad clock accept` makes it anew",
+                        MARK_FILE);
         *ret = mark;
         return 0;
 }
 
 int clock_mark_write(int dir_fd, const struct clock_mark *mark, struct error *err) {
         char text[MARK_MAX];
-        int n = snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 "\n", mark->latest_ms, mark->issued);
+        int n = snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 "\n", mark->latest_ms,
+                         mark->issued);
 
         return file_replace(dir_fd, MARK_FILE, BYTES(text, (size_t) n), 0600, err);
 }
@@ -46,21 +50,26 @@ int clock_check(int64_t now_ms, int64_t latest_ms, bool synchronised, struct err
         char now[MOMENT_TEXT_MAX], other[MOMENT_TEXT_MAX];
 
         if (now_ms < 0 || now_ms / 1000 > MOMENT_LAST)
-                return error_set(err, ERR_CLOCK, "this machine's clock is outside the years 1970 to 9999: set it");
+                return error_set(err, ERR_CLOCK,
+                                 "this machine's clock is outside the years 1970 to 9999: set it");
         (void) moment_format(now_ms / 1000, now);
         if (now_ms / 1000 < CAD_BUILD_TIME)
-                return error_set(err, ERR_CLOCK, "this machine's clock says %s, which is before this program was built (%s): set the clock",
-                                 now, moment_format(CAD_BUILD_TIME, other));
+                return error_set(
+                        err, ERR_CLOCK,
+                        "this machine's clock says %s, which is before this program was built (%s): set the clock",
+                        now, moment_format(CAD_BUILD_TIME, other));
         (void) moment_format(latest_ms / 1000, other);
         if (now_ms < latest_ms - CLOCK_BACK_MAX_MS)
-                return error_set(err, ERR_CLOCK,
-                                 "this machine's clock says %s, but the CA has signed at %s already: set the clock, or, if "
-                                 "that earlier time was the wrong one, run `cad clock accept`",
-                                 now, other);
+                return error_set(
+                        err, ERR_CLOCK,
+                        "this machine's clock says %s, but the CA has signed at %s already: set the clock, or, if "
+                        "that earlier time was the wrong one, run `cad clock accept`",
+                        now, other);
         if (!synchronised && now_ms > latest_ms + CLOCK_AHEAD_MAX_MS)
-                return error_set(err, ERR_CLOCK,
-                                 "this machine's clock says %s, over 30 days after the CA last signed (%s), and it is not "
-                                 "synchronised: start a time service, or run `cad clock accept` if the clock is right",
-                                 now, other);
+                return error_set(
+                        err, ERR_CLOCK,
+                        "this machine's clock says %s, over 30 days after the CA last signed (%s), and it is not "
+                        "synchronised: start a time service, or run `cad clock accept` if the clock is right",
+                        now, other);
         return 0;
 }

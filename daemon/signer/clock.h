@@ -10,8 +10,10 @@
 
 #include "lib/base/error.h"
 
-#define CLOCK_BACK_MAX_MS (5 * 60 * INT64_C(1000))                   /* how far before the mark is still signed */
-#define CLOCK_AHEAD_MAX_MS (30 * 24 * 60 * 60 * INT64_C(1000))       /* how far after it while the clock is not synchronised */
+#define CLOCK_BACK_MAX_MS (5 * 60 * INT64_C(1000)) /* how far before the mark is still signed */
+#define CLOCK_AHEAD_MAX_MS \
+        (30 * 24 * 60 * 60 * \
+         INT64_C(1000)) /* how far after it while the clock is not synchronised */
 
 /** struct clock_mark - what is kept on disk */
 struct clock_mark {

@@ -23,7 +23,9 @@
 
 #define NEW_FOLDER "ca.new"
 #define YEAR_S (365 * INT64_C(86400))
-#define BACKDATE_S (24 * INT64_C(3600)) /* of CA certificates: older than any leaf's backdate, for skewed clocks */
+#define BACKDATE_S \
+        (24 * \
+         INT64_C(3600)) /* of CA certificates: older than any leaf's backdate, for skewed clocks */
 #define ROOT_FILE_MAX (64u * 1024)
 #define TAG_SIZE 3 /* random octets in the names of a CA, so that two CAs of one name differ */
 #define INTERMEDIATES 2
@@ -50,34 +52,40 @@ int ca_plan_defaults(struct ca_plan *plan, struct error *err) {
 static bool there(int dir_fd, const char *path) {
         struct stat st;
 
-        return (dir_fd >= 0 || dir_fd == AT_FDCWD) && fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        return (dir_fd >= 0 || dir_fd == AT_FDCWD) &&
+                fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int ca_absent(const struct ca_place *place, struct error *err) {
         if (there(place->state_fd, CA_FOLDER))
                 return 0;
         if (there(place->state_fd, SIGNLOG_FILE) || there(place->state_fd, SIGNLOG_FILE ".1"))
-                return error_set(err, ERR_CA_INCOMPLETE,
-                                 "the signer's log is in the state folder, but the CA's keys and certificates are not: put the folder "
-                                 "%s back from a backup, or begin anew in a new state folder", CA_FOLDER);
+                return error_set(
+                        err, ERR_CA_INCOMPLETE,
+                        "the signer's log is in the state folder, but the CA's keys and certificates are not: put the folder "
+                        "%s back from a backup, or begin anew in a new state folder",
+                        CA_FOLDER);
         if (place->store_path && there(AT_FDCWD, place->store_path))
-                return error_set(err, ERR_CA_INCOMPLETE,
-                                 "the database %s is there, but the CA's keys and certificates are not: put the signer's "
-                                 "folder back from a backup (no second CA is made over a first)",
-                                 place->store_path);
+                return error_set(
+                        err, ERR_CA_INCOMPLETE,
+                        "the database %s is there, but the CA's keys and certificates are not: put the signer's "
+                        "folder back from a backup (no second CA is made over a first)",
+                        place->store_path);
         if (there(place->config_fd, CA_ID_FILE))
-                return error_set(err, ERR_CA_INCOMPLETE,
-                                 "%s in the configuration folder says that a CA was made here, but its keys and certificates "
-                                 "are not in the state folder: is the disk mounted? Put them back from a backup, or remove %s "
-                                 "to begin anew",
-                                 CA_ID_FILE, CA_ID_FILE);
+                return error_set(
+                        err, ERR_CA_INCOMPLETE,
+                        "%s in the configuration folder says that a CA was made here, but its keys and certificates "
+                        "are not in the state folder: is the disk mounted? Put them back from a backup, or remove %s "
+                        "to begin anew",
+                        CA_ID_FILE, CA_ID_FILE);
         return 1;
 }
 
 static int remove_folder(int dir_fd, const char *folder) {
-        CAD_AUTO(fd_close) int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        static const char *const files[] = { "ca.conf",   "root.crt",  "root.key",  "int-1.crt", "int-1.key",
-                                             "int-2.crt", "int-2.key" };
+        CAD_AUTO(fd_close)
+        int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        static const char *const files[] = { "ca.conf",   "root.crt",  "root.key", "int-1.crt",
+                                             "int-1.key", "int-2.crt", "int-2.key" };
         char temporary[32];
 
         if (fd < 0)
@@ -111,7 +119,8 @@ static void making_done(struct making *m) {
 }
 CAD_CLEANUP_DONE(struct making, making_done)
 
-static int write_key(struct making *m, const char *id, const struct private_key *key, struct error *err) {
+static int write_key(struct making *m, const char *id, const struct private_key *key,
+                     struct error *err) {
         CAD_AUTO(buffer_wipe) struct buffer pem = { 0 };
         char file[32];
 
@@ -121,13 +130,15 @@ static int write_key(struct making *m, const char *id, const struct private_key 
         return file_replace(m->folder_fd, file, buffer_bytes(&pem), 0600, err);
 }
 
-static int write_certificate(struct making *m, const char *id, struct bytes der, struct error *err) {
+static int write_certificate(struct making *m, const char *id, struct bytes der,
+                             struct error *err) {
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
         char file[32];
 
         (void) snprintf(file, sizeof(file), "%s.crt", id);
         pem_append(&pem, "CERTIFICATE", der);
-        return pem.failed ? error_no_memory(err) : file_replace(m->folder_fd, file, buffer_bytes(&pem), 0644, err);
+        return pem.failed ? error_no_memory(err)
+                          : file_replace(m->folder_fd, file, buffer_bytes(&pem), 0644, err);
 }
 
 static int random_serial(uint8_t serial[16], struct error *err) {
@@ -137,8 +148,8 @@ static int random_serial(uint8_t serial[16], struct error *err) {
         return 0;
 }
 
-static int sign_ca(const struct private_key *key, const struct cert_issuer *issuer, struct ca_wish *wish, struct buffer *ret,
-                   struct error *err) {
+static int sign_ca(const struct private_key *key, const struct cert_issuer *issuer,
+                   struct ca_wish *wish, struct buffer *ret, struct error *err) {
         uint8_t octets[CERT_MAX], serial[16];
         struct der_writer w;
 
@@ -159,7 +170,8 @@ static int make_root(struct making *m, struct error *err) {
                 .constraints = m->plan->unconstrained ? NULL : m->plan->constraints,
                 .path_length = -1,
                 .self_signed = true,
-                .validity = { m->now - BACKDATE_S, m->now - BACKDATE_S + m->plan->root_validity_s - 1 },
+                .validity = { m->now - BACKDATE_S,
+                              m->now - BACKDATE_S + m->plan->root_validity_s - 1 },
         };
         struct cert_issuer issuer = { 0 };
 
@@ -180,21 +192,30 @@ static int check_foreign_root(const struct making *m, struct error *err) {
 
         if (!m->root.is_ca || !m->root.has_basic_constraints || m->root.path_length == 0 ||
             (m->root.has_key_usage && !(m->root.key_usage & KU_KEY_CERT_SIGN)))
-                return error_set(err, ERR_USAGE, "%s may not make intermediates: it needs CA:TRUE, a path length of at least 1 or none, "
-                                 "and the key usage keyCertSign", m->plan->root_cert_path);
+                return error_set(
+                        err, ERR_USAGE,
+                        "%s may not make intermediates: it needs CA:TRUE, a path length of at least 1 or none, "
+                        "and the key usage keyCertSign",
+                        m->plan->root_cert_path);
         if (!cert_is_self_signed(&m->root) || m->root.subject_key_id.size != KEY_ID_SIZE)
-                return error_set(err, ERR_USAGE, "%s is not a root: it must be self-signed and have a subject key identifier of 20 octets",
-                                 m->plan->root_cert_path);
-        if (m->root.validity.not_after < m->now + 30 * INT64_C(86400) || m->root.validity.not_before > m->now)
-                return error_set(err, ERR_USAGE, "%s is valid until %s only, or not yet: that is no root to begin with", m->plan->root_cert_path,
-                                 moment_format(m->root.validity.not_after, until));
+                return error_set(
+                        err, ERR_USAGE,
+                        "%s is not a root: it must be self-signed and have a subject key identifier of 20 octets",
+                        m->plan->root_cert_path);
+        if (m->root.validity.not_after < m->now + 30 * INT64_C(86400) ||
+            m->root.validity.not_before > m->now)
+                return error_set(
+                        err, ERR_USAGE,
+                        "%s is valid until %s only, or not yet: that is no root to begin with",
+                        m->plan->root_cert_path, moment_format(m->root.validity.not_after, until));
         if (private_key_spki(m->root_key, &spki, err) < 0)
                 return -1;
         if (!bytes_equal(buffer_bytes(&spki), m->root.spki))
-                return error_set(err, ERR_USAGE, "the key %s does not fit the certificate %s", m->plan->root_key_path,
-                                 m->plan->root_cert_path);
+                return error_set(err, ERR_USAGE, "the key %s does not fit the certificate %s",
+                                 m->plan->root_key_path, m->plan->root_cert_path);
         if (root_verify(m->root.der, &why) < 0)
-                return error_set(err, ERR_USAGE, "%s cannot be a root: %s", m->plan->root_cert_path, why.text);
+                return error_set(err, ERR_USAGE, "%s cannot be a root: %s", m->plan->root_cert_path,
+                                 why.text);
         return 0;
 }
 
@@ -204,14 +225,17 @@ static int read_root(struct making *m, struct error *err) {
         char label[PEM_LABEL_MAX];
         struct bytes rest;
 
-        if (file_read(AT_FDCWD, m->plan->root_cert_path, FILE_PUBLIC, ROOT_FILE_MAX, &text, err) < 0 ||
+        if (file_read(AT_FDCWD, m->plan->root_cert_path, FILE_PUBLIC, ROOT_FILE_MAX, &text, err) <
+                    0 ||
             file_read(AT_FDCWD, m->plan->root_key_path, FILE_SECRET, ROOT_FILE_MAX, &key, err) < 0)
                 return -1;
         rest = buffer_bytes(&text);
         if (pem_next(&rest, label, &m->root_der, NULL) != 1 || strcmp(label, "CERTIFICATE") != 0)
-                return error_set(err, ERR_USAGE, "%s holds no PEM certificate", m->plan->root_cert_path);
+                return error_set(err, ERR_USAGE, "%s holds no PEM certificate",
+                                 m->plan->root_cert_path);
         if (private_key_from_pem(buffer_bytes(&key), m->plan->passphrase, &m->root_key, err) < 0 &&
-            (m->plan->passphrase.size == 0 || private_key_from_pem(buffer_bytes(&key), BYTES_NONE, &m->root_key, err) < 0))
+            (m->plan->passphrase.size == 0 ||
+             private_key_from_pem(buffer_bytes(&key), BYTES_NONE, &m->root_key, err) < 0))
                 return -1;
         if (cert_read(buffer_bytes(&m->root_der), &m->root, err) < 0)
                 return -1;
@@ -222,7 +246,8 @@ static int provide_root(struct making *m, struct error *err) {
         if (m->plan->root_cert_path) {
                 if (read_root(m, err) < 0)
                         return -1;
-        } else if (make_root(m, err) < 0 || cert_read(buffer_bytes(&m->root_der), &m->root, err) < 0) {
+        } else if (make_root(m, err) < 0 ||
+                   cert_read(buffer_bytes(&m->root_der), &m->root, err) < 0) {
                 return -1;
         }
         if (write_key(m, "root", m->root_key, err) < 0)
@@ -234,25 +259,31 @@ static int make_intermediate(struct making *m, int number, struct error *err) {
         CAD_AUTO(private_key_free) struct private_key *key = NULL;
         CAD_AUTO(buffer_done) struct buffer spki = { 0 };
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
-        char id[SIGNER_ISSUER_MAX], common_name[80], crl_url[CERT_URL_MAX], issuer_url[CERT_URL_MAX];
-        struct cert_issuer issuer = { .subject = m->root.subject, .algorithm = private_key_algorithm(m->root_key),
-                                      .crl_url = crl_url, .issuer_url = issuer_url };
+        char id[SIGNER_ISSUER_MAX], common_name[80], crl_url[CERT_URL_MAX],
+                issuer_url[CERT_URL_MAX];
+        struct cert_issuer issuer = { .subject = m->root.subject,
+                                      .algorithm = private_key_algorithm(m->root_key),
+                                      .crl_url = crl_url,
+                                      .issuer_url = issuer_url };
         struct ca_wish wish = {
                 .organization = m->name,
                 .common_name = common_name,
                 .constraints = m->plan->unconstrained ? NULL : m->plan->constraints,
                 .path_length = 0,
-                .validity = { m->now - BACKDATE_S, m->now - BACKDATE_S + m->plan->intermediate_validity_s - 1 },
+                .validity = { m->now - BACKDATE_S,
+                              m->now - BACKDATE_S + m->plan->intermediate_validity_s - 1 },
         };
 
         if (wish.validity.not_before < m->root.validity.not_before)
                 wish.validity.not_before = m->root.validity.not_before;
         if (wish.validity.not_after > m->root.validity.not_after)
                 wish.validity.not_after = m->root.validity.not_after;
-        if (private_key_generate(m->plan->key_type, m->plan->key_bits, &key, err) < 0 || private_key_spki(key, &spki, err) < 0)
+        if (private_key_generate(m->plan->key_type, m->plan->key_bits, &key, err) < 0 ||
+            private_key_spki(key, &spki, err) < 0)
                 return -1;
         (void) snprintf(id, sizeof(id), "int-%d", number);
-        (void) snprintf(common_name, sizeof(common_name), "%.40s Intermediate %d %s", m->name, number, m->tag);
+        (void) snprintf(common_name, sizeof(common_name), "%.40s Intermediate %d %s", m->name,
+                        number, m->tag);
         signer_issuer_urls(m->public_url, "root", crl_url, issuer_url);
         memcpy(issuer.key_id, m->root.subject_key_id.data, KEY_ID_SIZE);
         wish.spki = buffer_bytes(&spki);
@@ -264,12 +295,15 @@ static int make_intermediate(struct making *m, int number, struct error *err) {
 static int write_conf(struct making *m, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
 
-        buffer_format(&text, "# Made by cad init. The certificates beside it say the rest.\n[CA]\nName=%s\nPublicUrl=%s\n", m->name,
-                      m->public_url);
+        buffer_format(
+                &text,
+                "# Made by cad init. The certificates beside it say the rest.\n[CA]\nName=%s\nPublicUrl=%s\n",
+                m->name, m->public_url);
         buffer_format(&text, "Intermediates=int-1 int-2\nActive=int-1\n");
         if (m->replaces[0])
                 buffer_format(&text, "Replaces=%s\n", m->replaces);
-        return text.failed ? error_no_memory(err) : file_replace(m->folder_fd, "ca.conf", buffer_bytes(&text), 0600, err);
+        return text.failed ? error_no_memory(err)
+                           : file_replace(m->folder_fd, "ca.conf", buffer_bytes(&text), 0600, err);
 }
 
 static bool name_ok(const char *name) {
@@ -277,7 +311,8 @@ static bool name_ok(const char *name) {
         char shown[CA_NAME_MAX * 4 + 1];
 
         /* no INI syntax, nothing that cannot be shown */
-        return text.size > 0 && text.size <= CA_NAME_MAX && utf8_valid(text) && !strpbrk(name, "=;#[]\"\\\n\r") &&
+        return text.size > 0 && text.size <= CA_NAME_MAX && utf8_valid(text) &&
+                !strpbrk(name, "=;#[]\"\\\n\r") &&
                 strcmp(text_printable(text, shown, sizeof(shown)), name) == 0;
 }
 
@@ -292,42 +327,54 @@ static int choose_names(struct making *m, struct error *err) {
         else
                 host_ca_name(m->name, CA_NAME_MAX + 1);
         if (!name_ok(m->name))
-                return error_set(err, ERR_USAGE,
-                                 "'%s' cannot be the name of a CA: 1 to %d characters, none of = ; # [ ] \" \\ or control characters",
-                                 m->plan->name ? m->plan->name : m->name, CA_NAME_MAX);
+                return error_set(
+                        err, ERR_USAGE,
+                        "'%s' cannot be the name of a CA: 1 to %d characters, none of = ; # [ ] \" \\ or control characters",
+                        m->plan->name ? m->plan->name : m->name, CA_NAME_MAX);
         if (!m->plan->public_url)
-                return host_public_url(m->plan->unconstrained ? NULL : m->plan->constraints, m->plan->http_port, m->public_url,
-                                       sizeof(m->public_url), err);
-        return host_check_public_url(m->plan->public_url, m->public_url, sizeof(m->public_url), err);
+                return host_public_url(m->plan->unconstrained ? NULL : m->plan->constraints,
+                                       m->plan->http_port, m->public_url, sizeof(m->public_url),
+                                       err);
+        return host_check_public_url(m->plan->public_url, m->public_url, sizeof(m->public_url),
+                                     err);
 }
 
 static int check_plan(const struct ca_plan *plan, int64_t now, struct error *err) {
         if (!plan->root_cert_path != !plan->root_key_path)
                 return error_set(err, ERR_USAGE, "--root-cert and --root-key go together");
-        if (plan->root_validity_s < 30 * INT64_C(86400) || plan->intermediate_validity_s < 30 * INT64_C(86400))
-                return error_set(err, ERR_USAGE, "a root and an intermediate are valid for 30 days at least: give a longer --root-validity or "
-                                 "--intermediate-validity");
+        if (plan->root_validity_s < 30 * INT64_C(86400) ||
+            plan->intermediate_validity_s < 30 * INT64_C(86400))
+                return error_set(
+                        err, ERR_USAGE,
+                        "a root and an intermediate are valid for 30 days at least: give a longer --root-validity or "
+                        "--intermediate-validity");
         if (!plan->root_cert_path && plan->intermediate_validity_s > plan->root_validity_s)
-                return error_set(err, ERR_USAGE, "--intermediate-validity may not be longer than --root-validity");
+                return error_set(err, ERR_USAGE,
+                                 "--intermediate-validity may not be longer than --root-validity");
         if (now + plan->root_validity_s > MOMENT_LAST)
                 return error_set(err, ERR_USAGE, "--root-validity ends after the year 9999");
         return clock_check(now * 1000, now * 1000, true, err);
 }
 
 /* --again is for a CA that nobody can have a certificate of yet. An --again before this one that was cut off is finished first. */
-static int may_replace(const struct ca_place *place, char replaces[2 * SHA256_SIZE + 1], struct error *err) {
+static int may_replace(const struct ca_place *place, char replaces[2 * SHA256_SIZE + 1],
+                       struct error *err) {
         CAD_AUTO(ca_free) struct ca *old = NULL;
         struct clock_mark mark = { 0 };
         struct stat st;
 
         if (clock_mark_read(place->state_fd, &mark, NULL) == 0 && mark.issued > 0)
-                return error_set(err, ERR_STATE_CONFLICT,
-                                 "this CA has issued %lld certificates already: --again is for one that has issued none. Use a "
-                                 "new state folder for a new CA", (long long) mark.issued);
-        if ((fstatat(place->state_fd, SIGNLOG_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size > 0) ||
+                return error_set(
+                        err, ERR_STATE_CONFLICT,
+                        "this CA has issued %lld certificates already: --again is for one that has issued none. Use a "
+                        "new state folder for a new CA",
+                        (long long) mark.issued);
+        if ((fstatat(place->state_fd, SIGNLOG_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+             st.st_size > 0) ||
             there(place->state_fd, SIGNLOG_FILE ".1"))
-                return error_set(err, ERR_STATE_CONFLICT,
-                                 "the signer's log says that this CA has issued certificates already: --again is for one that has issued none");
+                return error_set(
+                        err, ERR_STATE_CONFLICT,
+                        "the signer's log says that this CA has issued certificates already: --again is for one that has issued none");
         if (ca_load_public(place->state_fd, &old, err) < 0 || ca_settle(place, old, err) < 0)
                 return -1;
         memcpy(replaces, old->id, sizeof(old->id));
@@ -339,7 +386,8 @@ static int put_in_place(const struct ca_place *place, const struct making *m, st
         char aside[64];
 
         if (!m->replaces[0]) {
-                if (renameat2(place->state_fd, NEW_FOLDER, place->state_fd, CA_FOLDER, RENAME_NOREPLACE) < 0)
+                if (renameat2(place->state_fd, NEW_FOLDER, place->state_fd, CA_FOLDER,
+                              RENAME_NOREPLACE) < 0)
                         return error_errno(err, errno, "cannot put the new CA in place");
                 return folder_sync(place->state_fd, "the CA", err);
         }
@@ -355,7 +403,9 @@ static int build(const struct ca_place *place, struct making *m, struct error *e
         struct clock_mark mark = { .latest_ms = m->now * 1000 };
 
         if (remove_folder(place->state_fd, NEW_FOLDER) < 0)
-                return error_errno(err, errno, "cannot clear away %s, left by an init that was cut off", NEW_FOLDER);
+                return error_errno(err, errno,
+                                   "cannot clear away %s, left by an init that was cut off",
+                                   NEW_FOLDER);
         m->folder_fd = folder_open(place->state_fd, NEW_FOLDER, true, err);
         if (m->folder_fd < 0 || choose_names(m, err) < 0 || provide_root(m, err) < 0)
                 return -1;
@@ -367,7 +417,8 @@ static int build(const struct ca_place *place, struct making *m, struct error *e
         return clock_mark_write(place->state_fd, &mark, err);
 }
 
-int ca_create(const struct ca_place *place, const struct ca_plan *plan, int64_t now, struct error *err) {
+int ca_create(const struct ca_place *place, const struct ca_plan *plan, int64_t now,
+              struct error *err) {
         CAD_AUTO(making_done) struct making m = { .plan = plan, .folder_fd = -1, .now = now };
         CAD_AUTO(ca_free) struct ca *ca = NULL;
         int absent = ca_absent(place, err);
@@ -375,16 +426,18 @@ int ca_create(const struct ca_place *place, const struct ca_plan *plan, int64_t 
         if (absent < 0 || check_plan(plan, now, err) < 0)
                 return -1;
         if (!absent && !plan->again)
-                return error_set(err, ERR_CA_EXISTS,
-                                 "there is a CA here already. `cad init --again` starts over as long as it has issued nothing; `cactl ca "
-                                 "show` shows it");
+                return error_set(
+                        err, ERR_CA_EXISTS,
+                        "there is a CA here already. `cad init --again` starts over as long as it has issued nothing; `cactl ca "
+                        "show` shows it");
         if (!absent && may_replace(place, m.replaces, err) < 0)
                 return -1;
         if (build(place, &m, err) < 0) {
                 (void) remove_folder(place->state_fd, NEW_FOLDER);
                 return -1;
         }
-        if (put_in_place(place, &m, err) < 0 || ca_load(place->state_fd, plan->passphrase, &ca, err) < 0)
+        if (put_in_place(place, &m, err) < 0 ||
+            ca_load(place->state_fd, plan->passphrase, &ca, err) < 0)
                 return -1;
         return ca_settle(place, ca, err);
 }
@@ -429,7 +482,9 @@ int ca_settle(const struct ca_place *place, const struct ca *ca, struct error *e
                 return 0;
         if (ca->replaces[0] && strcmp(id, ca->replaces) == 0)
                 return write_ca_id(place, ca, err);
-        return error_set(err, ERR_CA_INCOMPLETE,
-                         "the CA in the state folder (%.16s…) is not the one of %s in the configuration folder (%.16s…): is this the "
-                         "right state folder, the right --config?", ca->id, CA_ID_FILE, id);
+        return error_set(
+                err, ERR_CA_INCOMPLETE,
+                "the CA in the state folder (%.16s…) is not the one of %s in the configuration folder (%.16s…): is this the "
+                "right state folder, the right --config?",
+                ca->id, CA_ID_FILE, id);
 }

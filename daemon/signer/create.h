@@ -5,7 +5,8 @@
 
 #include "daemon/signer/ca.h"
 
-#define CA_ID_FILE "ca-id" /* in the configuration folder: a witness that a CA was made, should the state be lost */
+#define CA_ID_FILE \
+        "ca-id" /* in the configuration folder: a witness that a CA was made, should the state be lost */
 
 /** struct ca_plan - what `cad init` was told; zero or NULL is the default */
 struct ca_plan {
@@ -29,9 +30,10 @@ int ca_plan_defaults(struct ca_plan *plan, struct error *err);
 
 /** struct ca_place - where a CA lives */
 struct ca_place {
-        int state_fd;           /* the signer's state directory; the caller holds its lock */
-        int config_fd;          /* the configuration folder, or -1 */
-        const char *store_path; /* the database of cad, whose being there says that a CA was made; NULL: not known */
+        int state_fd;  /* the signer's state directory; the caller holds its lock */
+        int config_fd; /* the configuration folder, or -1 */
+        const char *
+                store_path; /* the database of cad, whose being there says that a CA was made; NULL: not known */
 };
 
 /**
@@ -41,7 +43,8 @@ struct ca_place {
  * @err: ERR_CA_EXISTS; ERR_CA_INCOMPLETE where a database or a `ca-id` says that there was a CA here before; ERR_STATE_CONFLICT for --again over a CA
  *       that has issued certificates; ERR_CLOCK where the clock cannot be right
  */
-int ca_create(const struct ca_place *place, const struct ca_plan *plan, int64_t now, struct error *err);
+int ca_create(const struct ca_place *place, const struct ca_plan *plan, int64_t now,
+              struct error *err);
 
 /**
  * ca_settle() - put right what a crash during ca_create() left, and hold the CA against its witnesses; at each start

@@ -15,7 +15,8 @@
 #include "lib/base/text.h"
 
 /* Suffixes that are private in practice though no registry says so; the defaults of design.md §5 hold the rest. */
-static const char *const private_suffixes[] = { ".corp", ".home", ".intranet", ".private", ".fritz.box", ".speedport.ip" };
+static const char *const private_suffixes[] = { ".corp",    ".home",      ".intranet",
+                                                ".private", ".fritz.box", ".speedport.ip" };
 
 /* The full name that /etc/hosts gives to @name: gethostent() reads that file alone, and asks nobody over the network. */
 static void full_name_of(const char *name, char *out, size_t size) {
@@ -56,7 +57,8 @@ static void own_label(char *out, size_t size) {
         if (gethostname(name, sizeof(name) - 1) < 0)
                 return;
         name[strcspn(name, ".")] = '\0';
-        if (dns_name_check(bytes_of(name), false, checked, sizeof(checked), NULL) == 0 && strcmp(checked, "localhost") != 0)
+        if (dns_name_check(bytes_of(name), false, checked, sizeof(checked), NULL) == 0 &&
+            strcmp(checked, "localhost") != 0)
                 (void) snprintf(out, size, "%s", checked);
 }
 
@@ -96,10 +98,12 @@ static bool own_address(char *out, size_t size) {
         for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
                 struct sockaddr_in in;
 
-                if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+                if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET ||
+                    (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
                         continue;
                 memcpy(&in, i->ifa_addr, sizeof(in));
-                found = is_private(ntohl(in.sin_addr.s_addr)) && inet_ntop(AF_INET, &in.sin_addr, out, (socklen_t) size);
+                found = is_private(ntohl(in.sin_addr.s_addr)) &&
+                        inet_ntop(AF_INET, &in.sin_addr, out, (socklen_t) size);
         }
         freeifaddrs(list);
         return found;
@@ -112,14 +116,16 @@ static bool permitted(const struct name_constraints *constraints, const char *na
                 (!constraints || constraints_check(constraints, &list.items[0], NULL) == 0);
 }
 
-int host_public_url(const struct name_constraints *constraints, unsigned port, char *out, size_t size, struct error *err) {
+int host_public_url(const struct name_constraints *constraints, unsigned port, char *out,
+                    size_t size, struct error *err) {
         char name[256], label[256], text[sizeof(name) + 16];
 
         own_fqdn(name, sizeof(name));
         own_label(label, sizeof(label));
         if (!name[0] || !permitted(constraints, name)) {
                 name[0] = '\0';
-                if (label[0] && snprintf(name, sizeof(name), "%.200s.local", label) > 0 && !permitted(constraints, name))
+                if (label[0] && snprintf(name, sizeof(name), "%.200s.local", label) > 0 &&
+                    !permitted(constraints, name))
                         name[0] = '\0';
         }
         if (!name[0] && !own_address(name, sizeof(name)))
@@ -138,12 +144,15 @@ int host_check_public_url(const char *url, char *out, size_t size, struct error 
         uint64_t port;
 
         if (strncmp(url, "http://", 7) != 0)
-                return error_set(err, ERR_USAGE, "'%.100s' cannot be the public URL: it is http://NAME[:PORT] (CRLs are fetched over plain http)",
-                                 url);
+                return error_set(
+                        err, ERR_USAGE,
+                        "'%.100s' cannot be the public URL: it is http://NAME[:PORT] (CRLs are fetched over plain http)",
+                        url);
         at += 7;
         end = at + strcspn(at, "/?#");
         if (*end && strcmp(end, "/") != 0)
-                return error_set(err, ERR_USAGE, "'%.100s' cannot be the public URL: it has no path", url);
+                return error_set(err, ERR_USAGE,
+                                 "'%.100s' cannot be the public URL: it has no path", url);
         colon = *at == '[' ? strchr(at, ']') : at;
         colon = colon ? strchr(colon, ':') : NULL;
         if (colon && colon > end)
@@ -151,13 +160,20 @@ int host_check_public_url(const char *url, char *out, size_t size, struct error 
         (void) snprintf(host, sizeof(host), "%.*s", (int) ((colon ? colon : end) - at), at);
         if (!host[0] || san_list_add_text(&list, host, NULL) < 0 ||
             (list.items[0].type != SAN_DNS && list.items[0].type != SAN_IP) || host[0] == '*')
-                return error_set(err, ERR_USAGE, "'%.100s' cannot be the public URL: '%.100s' is no host name or address", url, host);
+                return error_set(
+                        err, ERR_USAGE,
+                        "'%.100s' cannot be the public URL: '%.100s' is no host name or address",
+                        url, host);
         if (colon) {
                 char digits[8];
 
                 (void) snprintf(digits, sizeof(digits), "%.*s", (int) (end - colon - 1), colon + 1);
-                if (end - colon > (ptrdiff_t) sizeof(digits) || text_to_u64(digits, 65535, &port) < 0 || port == 0)
-                        return error_set(err, ERR_USAGE, "'%.100s' cannot be the public URL: the port is no number from 1 to 65535", url);
+                if (end - colon > (ptrdiff_t) sizeof(digits) ||
+                    text_to_u64(digits, 65535, &port) < 0 || port == 0)
+                        return error_set(
+                                err, ERR_USAGE,
+                                "'%.100s' cannot be the public URL: the port is no number from 1 to 65535",
+                                url);
         }
         if ((size_t) (end - url) >= size || end - url > 180)
                 return error_set(err, ERR_USAGE, "the public URL is longer than 180 characters");

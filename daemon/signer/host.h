@@ -17,7 +17,8 @@ int host_permit_own_domain(struct name_constraints *constraints, struct error *e
  * The FQDN where @constraints permit it (NULL: always), else HOSTNAME.local, else the first private address, else localhost.
  * @port: 80 is left out
  */
-int host_public_url(const struct name_constraints *constraints, unsigned port, char *out, size_t size, struct error *err);
+int host_public_url(const struct name_constraints *constraints, unsigned port, char *out,
+                    size_t size, struct error *err);
 
 /** host_check_public_url() - a URL given by the admin: http, host, port, no path. @err: ERR_USAGE */
 int host_check_public_url(const char *url, char *out, size_t size, struct error *err);

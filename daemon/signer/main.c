@@ -48,7 +48,8 @@ struct signer_conf {
 
 static const struct setting signer_settings[] = {
         { "Limits", "PerHour", SETTING_TO(setting_set_u32, struct signer_conf, per_hour) },
-        { "Keys", "PassphraseFile", SETTING_TO(setting_set_text, struct signer_conf, passphrase_path) },
+        { "Keys", "PassphraseFile",
+          SETTING_TO(setting_set_text, struct signer_conf, passphrase_path) },
         { 0 },
 };
 
@@ -199,7 +200,8 @@ static int parse_options(int argc, char **argv, struct options *o, struct error 
         int index;
 
         for (size_t i = 0; i < OPTION_COUNT; i++)
-                longs[i] = (struct option){ option_rows[i].name, option_rows[i].has_value, NULL, 1 };
+                longs[i] = (struct option){ option_rows[i].name, option_rows[i].has_value, NULL,
+                                            1 };
         optind = 1;
         opterr = 0;
         for (;;) {
@@ -210,7 +212,9 @@ static int parse_options(int argc, char **argv, struct options *o, struct error 
                 if (c == ':')
                         return error_set(err, ERR_USAGE, "%s wants a value", argv[optind - 1]);
                 if (c != 1)
-                        return error_set(err, ERR_USAGE, "there is no option %s: `man cad` lists them", argv[optind - 1]);
+                        return error_set(err, ERR_USAGE,
+                                         "there is no option %s: `man cad` lists them",
+                                         argv[optind - 1]);
                 if (option_rows[index].set(o, optarg, err) < 0)
                         return -1;
         }
@@ -265,7 +269,8 @@ static int read_conf(struct session *s, struct error *err) {
 
         if (s->place.config_fd < 0)
                 return 0;
-        if (settings_read(s->place.config_fd, "signer.conf", signer_settings, &s->conf, &missing) == 0 ||
+        if (settings_read(s->place.config_fd, "signer.conf", signer_settings, &s->conf, &missing) ==
+                    0 ||
             missing.code == ERR_NOT_FOUND)
                 return 0;
         *err = missing;
@@ -273,10 +278,12 @@ static int read_conf(struct session *s, struct error *err) {
 }
 
 static int begin(struct session *s, int argc, char **argv, struct error *err) {
-        if (ca_plan_defaults(&s->o.plan, err) < 0 || parse_options(argc, argv, &s->o, err) < 0 || open_place(s, err) < 0 ||
-            read_conf(s, err) < 0)
+        if (ca_plan_defaults(&s->o.plan, err) < 0 || parse_options(argc, argv, &s->o, err) < 0 ||
+            open_place(s, err) < 0 || read_conf(s, err) < 0)
                 return -1;
-        return passphrase_find(s->o.passphrase_path ? s->o.passphrase_path : s->conf.passphrase_path, &s->passphrase, err);
+        return passphrase_find(s->o.passphrase_path ? s->o.passphrase_path
+                                                    : s->conf.passphrase_path,
+                               &s->passphrase, err);
 }
 
 /* ---- commands ---- */
@@ -286,25 +293,29 @@ static void print_made(const struct ca *ca) {
         const struct ca_issuer *active = ca_issuer_find(ca, "");
 
         constraints_describe(active->constraints, &names);
-        (void) printf("made the CA \"%s\"\n  root SHA-256  %s\n  public URL    %s\n  it issues for %s\n"
-                      "A domain of your own is added by `cad init --again --permit-dns NAME`, as long as nothing was issued.\n",
-                      ca->name, ca->id, ca->public_url, buffer_string(&names));
+        (void) printf(
+                "made the CA \"%s\"\n  root SHA-256  %s\n  public URL    %s\n  it issues for %s\n"
+                "A domain of your own is added by `cad init --again --permit-dns NAME`, as long as nothing was issued.\n",
+                ca->name, ca->id, ca->public_url, buffer_string(&names));
 }
 
 static int command_init(struct session *s, struct error *err) {
         CAD_AUTO(ca_free) struct ca *ca = NULL;
 
-        if (s->o.ask_passphrase && passphrase_ask("passphrase for the CA's keys: ", true, &s->passphrase, err) < 0)
+        if (s->o.ask_passphrase &&
+            passphrase_ask("passphrase for the CA's keys: ", true, &s->passphrase, err) < 0)
                 return -1;
         s->o.plan.passphrase = buffer_bytes(&s->passphrase);
-        if (s->o.plan.constraints && !s->o.plan.unconstrained && constraints_close(s->o.plan.constraints, err) < 0)
+        if (s->o.plan.constraints && !s->o.plan.unconstrained &&
+            constraints_close(s->o.plan.constraints, err) < 0)
                 return -1;
         if (ca_create(&s->place, &s->o.plan, moment_now(), err) < 0 ||
             ca_load(s->place.state_fd, buffer_bytes(&s->passphrase), &ca, err) < 0)
                 return -1;
         print_made(ca);
         if (s->o.plan.unconstrained)
-                log_warning("this CA is not name-constrained: whoever trusts it trusts it for every name there is");
+                log_warning(
+                        "this CA is not name-constrained: whoever trusts it trusts it for every name there is");
         return 0;
 }
 
@@ -349,19 +360,24 @@ static int find_ca(struct session *s, struct ca **ret, struct error *err) {
 static int command_serve(struct session *s, struct error *err) {
         CAD_AUTO(ca_free) struct ca *ca = NULL;
         struct profile_set *profiles = NULL;
-        struct serve_options options = { .socket_fd = s->o.socket_fd, .state_fd = s->place.state_fd,
-                                         .config_fd = s->place.config_fd, .per_hour = s->conf.per_hour };
+        struct serve_options options = { .socket_fd = s->o.socket_fd,
+                                         .state_fd = s->place.state_fd,
+                                         .config_fd = s->place.config_fd,
+                                         .per_hour = s->conf.per_hour };
 
         if (options.socket_fd < 0)
-                return error_set(err, ERR_USAGE, "--socket-fd is missing: cad starts cad-signer by itself");
+                return error_set(err, ERR_USAGE,
+                                 "--socket-fd is missing: cad starts cad-signer by itself");
         if (find_ca(s, &ca, err) < 0 ||
-            profiles_load(s->place.config_fd, s->place.config_fd >= 0 ? "profiles.d" : NULL, &profiles, err) < 0)
+            profiles_load(s->place.config_fd, s->place.config_fd >= 0 ? "profiles.d" : NULL,
+                          &profiles, err) < 0)
                 return -1;
         buffer_wipe(&s->passphrase);
         options.profiles = profiles;
         if (ca_probe(ca, profiles, moment_now(), err) < 0)
                 return -1;
-        options.ca = CAD_TAKE(ca); /* lives as long as the process: signing threads may still be at work when serve() returns */
+        options.ca = CAD_TAKE(
+                ca); /* lives as long as the process: signing threads may still be at work when serve() returns */
         if (serve(&options, err) < 0)
                 return -1;
         _exit(EXIT_SUCCESS); /* the signing threads still run */
@@ -389,12 +405,16 @@ static void tell_cad(int socket_fd, const struct error *err) {
 }
 
 static int usage(void) {
-        (void) fprintf(stderr, "cad-signer is started by cad, or by systemd. `cad init` makes a CA; `man cad-signer` says more.\n");
+        (void) fprintf(
+                stderr,
+                "cad-signer is started by cad, or by systemd. `cad init` makes a CA; `man cad-signer` says more.\n");
         return EXIT_USAGE;
 }
 
 int main(int argc, char **argv) {
-        struct session s = { .o = { .socket_fd = -1 }, .place = { .state_fd = -1, .config_fd = -1 }, .lock_fd = -1 };
+        struct session s = { .o = { .socket_fd = -1 },
+                             .place = { .state_fd = -1, .config_fd = -1 },
+                             .lock_fd = -1 };
         struct error err = { 0 };
 
         if (argc >= 2 && strcmp(argv[1], "--version") == 0) {

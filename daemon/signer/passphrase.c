@@ -65,9 +65,11 @@ int passphrase_ask(const char *prompt, bool twice, struct buffer *ret, struct er
         CAD_AUTO(buffer_wipe) struct buffer again = { 0 };
 
         if (tty < 0)
-                return error_set(err, ERR_KEY_PASSPHRASE,
-                                 "the CA's keys are encrypted and there is no terminal to ask on: give --passphrase-file FILE, or the "
-                                 "credential %s", PASSPHRASE_CREDENTIAL);
+                return error_set(
+                        err, ERR_KEY_PASSPHRASE,
+                        "the CA's keys are encrypted and there is no terminal to ask on: give --passphrase-file FILE, or the "
+                        "credential %s",
+                        PASSPHRASE_CREDENTIAL);
         if (read_hidden(tty, prompt, ret, err) < 0)
                 return -1;
         if (!twice)

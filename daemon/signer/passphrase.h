@@ -7,7 +7,8 @@
 #include "lib/base/error.h"
 
 #define PASSPHRASE_MAX 1024
-#define PASSPHRASE_CREDENTIAL "ca-passphrase" /* name under $CREDENTIALS_DIRECTORY (systemd LoadCredential=) */
+#define PASSPHRASE_CREDENTIAL \
+        "ca-passphrase" /* name under $CREDENTIALS_DIRECTORY (systemd LoadCredential=) */
 
 /**
  * passphrase_find() - a file, else the credential; "" where there is neither

@@ -27,5 +27,6 @@ CAD_CLEANUP_DONE(struct policy_grant, policy_grant_done)
  * @err: ERR_PROFILE_STALE where cad had another profile in mind, ERR_PROFILE_UNKNOWN, ERR_KEY_*, ERR_NAME_*, ERR_VALIDITY_OUT_OF_RANGE,
  *       ERR_CSR_SUBJECT, ERR_CA_MISSING for an unknown or retired issuer, ERR_CA_EXPIRED
  */
-int policy_check(const struct ca *ca, const struct profile_set *profiles, const struct sign_issue *issue, int64_t now_s,
-                 struct policy_grant *ret, struct error *err);
+int policy_check(const struct ca *ca, const struct profile_set *profiles,
+                 const struct sign_issue *issue, int64_t now_s, struct policy_grant *ret,
+                 struct error *err);

@@ -25,7 +25,8 @@ void frame_begin(struct frame_writer *w, uint8_t *buffer, enum signer_message ty
 }
 
 void frame_put(struct frame_writer *w, struct bytes field) {
-        if (w->failed || field.size > SIGNER_FRAME_MAX - 4 || w->size > SIGNER_FRAME_MAX - 4 - field.size) {
+        if (w->failed || field.size > SIGNER_FRAME_MAX - 4 ||
+            w->size > SIGNER_FRAME_MAX - 4 - field.size) {
                 w->failed = true;
                 return;
         }
@@ -50,19 +51,26 @@ struct bytes frame_end(struct frame_writer *w) {
         return BYTES(w->data, w->size);
 }
 
-int frame_open(struct bytes frame, struct signer_header *ret, struct frame_reader *ret_fields, struct error *err) {
+int frame_open(struct bytes frame, struct signer_header *ret, struct frame_reader *ret_fields,
+               struct error *err) {
         *ret = (struct signer_header){ 0 };
         if (frame.size < HEADER_SIZE)
-                return error_set(err, ERR_MESSAGE_MALFORMED, "a frame of %zu octets is shorter than its header", frame.size);
-        *ret = (struct signer_header){ .version = frame.data[4], .type = frame.data[5], .id = get_u32(frame.data + 8) };
+                return error_set(err, ERR_MESSAGE_MALFORMED,
+                                 "a frame of %zu octets is shorter than its header", frame.size);
+        *ret = (struct signer_header){ .version = frame.data[4],
+                                       .type = frame.data[5],
+                                       .id = get_u32(frame.data + 8) };
         if (frame.size > SIGNER_FRAME_MAX || get_u32(frame.data) != frame.size)
-                return error_set(err, ERR_MESSAGE_MALFORMED, "a frame of %zu octets says that it has %u", frame.size,
+                return error_set(err, ERR_MESSAGE_MALFORMED,
+                                 "a frame of %zu octets says that it has %u", frame.size,
                                  get_u32(frame.data));
         if (ret->version != SIGNER_PROTOCOL_VERSION || frame.data[6] || frame.data[7])
-                return error_set(err, ERR_MESSAGE_MALFORMED,
-                                 "the frame is of protocol version %u, this is %d: cad and cad-signer are of different builds",
-                                 ret->version, SIGNER_PROTOCOL_VERSION);
-        *ret_fields = (struct frame_reader){ .at = frame.data + HEADER_SIZE, .end = frame.data + frame.size };
+                return error_set(
+                        err, ERR_MESSAGE_MALFORMED,
+                        "the frame is of protocol version %u, this is %d: cad and cad-signer are of different builds",
+                        ret->version, SIGNER_PROTOCOL_VERSION);
+        *ret_fields = (struct frame_reader){ .at = frame.data + HEADER_SIZE,
+                                             .end = frame.data + frame.size };
         return 0;
 }
 
@@ -119,7 +127,9 @@ static bool get_flag(struct frame_reader *r) {
 }
 
 static int malformed(const char *what, struct error *err) {
-        return error_set(err, ERR_MESSAGE_MALFORMED, "the %s frame is short, too long in a field, or has octets left over", what);
+        return error_set(err, ERR_MESSAGE_MALFORMED,
+                         "the %s frame is short, too long in a field, or has octets left over",
+                         what);
 }
 
 /* ---- messages ---- */
@@ -165,7 +175,8 @@ int sign_issue_decode(struct frame_reader *fields, struct sign_issue *ret, struc
         return 0;
 }
 
-struct bytes sign_certificate_encode(uint8_t *buffer, uint32_t id, const char *issuer, struct bytes der) {
+struct bytes sign_certificate_encode(uint8_t *buffer, uint32_t id, const char *issuer,
+                                     struct bytes der) {
         struct frame_writer w;
 
         frame_begin(&w, buffer, SIGNER_CERTIFICATE, id);
@@ -174,8 +185,8 @@ struct bytes sign_certificate_encode(uint8_t *buffer, uint32_t id, const char *i
         return frame_end(&w);
 }
 
-int sign_certificate_decode(struct frame_reader *fields, char ret_issuer[SIGNER_ISSUER_MAX], struct bytes *ret_der,
-                            struct error *err) {
+int sign_certificate_decode(struct frame_reader *fields, char ret_issuer[SIGNER_ISSUER_MAX],
+                            struct bytes *ret_der, struct error *err) {
         char issuer[SIGNER_ISSUER_MAX];
         struct bytes der;
 

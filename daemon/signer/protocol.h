@@ -71,7 +71,8 @@ struct frame_reader {
 };
 
 /** frame_open() - read a header. @err: ERR_MESSAGE_MALFORMED for a wrong length or version; @ret is then set as far as it was readable */
-int frame_open(struct bytes frame, struct signer_header *ret, struct frame_reader *ret_fields, struct error *err);
+int frame_open(struct bytes frame, struct signer_header *ret, struct frame_reader *ret_fields,
+               struct error *err);
 /** frame_get() - the next field, at most @max octets */
 struct bytes frame_get(struct frame_reader *r, size_t max);
 /** frame_get_text() - the next field as a C string in @out; a NUL inside or more than @size - 1 octets fails */
@@ -97,9 +98,10 @@ struct bytes sign_issue_encode(uint8_t *buffer, uint32_t id, const struct sign_i
 /** sign_issue_decode() - @err: ERR_MESSAGE_MALFORMED */
 int sign_issue_decode(struct frame_reader *fields, struct sign_issue *ret, struct error *err);
 
-struct bytes sign_certificate_encode(uint8_t *buffer, uint32_t id, const char *issuer, struct bytes der);
-int sign_certificate_decode(struct frame_reader *fields, char ret_issuer[SIGNER_ISSUER_MAX], struct bytes *ret_der,
-                            struct error *err);
+struct bytes sign_certificate_encode(uint8_t *buffer, uint32_t id, const char *issuer,
+                                     struct bytes der);
+int sign_certificate_decode(struct frame_reader *fields, char ret_issuer[SIGNER_ISSUER_MAX],
+                            struct bytes *ret_der, struct error *err);
 
 struct bytes sign_error_encode(uint8_t *buffer, uint32_t id, const struct error *error);
 /** sign_error_decode() - @ret gets the error that the signer sent. Return: 0, or -1 with @err where it cannot be read */
@@ -151,8 +153,8 @@ void signer_issuer_urls(const char *public_url, const char *id, char *crl_url, c
 /** struct sign_status - how the signer is */
 struct sign_status {
         int64_t issued;
-        int64_t last_hour;      /* signatures in the last hour */
-        int64_t per_hour;       /* the limit, 0: none */
+        int64_t last_hour;          /* signatures in the last hour */
+        int64_t per_hour;           /* the limit, 0: none */
         char clock[ERROR_TEXT_MAX]; /* "" where the clock is right, else why not */
         char log[ERROR_TEXT_MAX];   /* "" where the log can be written, else why not */
 };

@@ -22,7 +22,8 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define UNDER_SANITIZER true
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+        __has_feature(memory_sanitizer)
 #define UNDER_SANITIZER true
 #endif
 #endif
@@ -32,20 +33,25 @@
 
 /* What a signing thread does: receive, compute, log, answer, wait. */
 #define SIGNING_CALLS \
-        SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg), \
-                SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(futex), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), \
-                SCMP_SYS(getrandom), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), \
-                SCMP_SYS(mprotect), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), \
-                SCMP_SYS(rt_sigaction), SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(lseek), \
-                SCMP_SYS(sched_yield), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill), SCMP_SYS(restart_syscall), \
-                SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(ftruncate), SCMP_SYS(getuid), SCMP_SYS(geteuid)
+        SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), \
+                SCMP_SYS(sendmsg), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(futex), \
+                SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(getrandom), \
+                SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), \
+                SCMP_SYS(brk), SCMP_SYS(mprotect), SCMP_SYS(exit), SCMP_SYS(exit_group), \
+                SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), \
+                SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(lseek), \
+                SCMP_SYS(sched_yield), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(tgkill), \
+                SCMP_SYS(restart_syscall), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), \
+                SCMP_SYS(ftruncate), SCMP_SYS(getuid), SCMP_SYS(geteuid)
 
 /* The main thread besides: sync and put aside the log, keep the mark, look at the kernel's clock, read profiles anew, start threads. */
 #define PROCESS_CALLS \
-        SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(openat), SCMP_SYS(getdents64), SCMP_SYS(fchmod), SCMP_SYS(fcntl), \
-                SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rename), SCMP_SYS(unlinkat), SCMP_SYS(adjtimex), \
-                SCMP_SYS(clone), SCMP_SYS(clone3), SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(pread64), SCMP_SYS(dup), \
-                SCMP_SYS(clock_adjtime), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(prlimit64)
+        SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(openat), SCMP_SYS(getdents64), \
+                SCMP_SYS(fchmod), SCMP_SYS(fcntl), SCMP_SYS(renameat), SCMP_SYS(renameat2), \
+                SCMP_SYS(rename), SCMP_SYS(unlinkat), SCMP_SYS(adjtimex), SCMP_SYS(clone), \
+                SCMP_SYS(clone3), SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(pread64), \
+                SCMP_SYS(dup), SCMP_SYS(clock_adjtime), SCMP_SYS(readlink), SCMP_SYS(readlinkat), \
+                SCMP_SYS(prlimit64)
 
 static const int signing_calls[] = { SIGNING_CALLS };
 static const int process_calls[] = { SIGNING_CALLS, PROCESS_CALLS };
@@ -81,8 +87,11 @@ static bool may_add_filters(void) {
                 return true;
         child = fork();
         if (child == 0)
-                _exit(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
-        return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+                _exit(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0
+                              ? EXIT_SUCCESS
+                              : EXIT_FAILURE);
+        return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+                WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
 static bool running_under_valgrind(void) {
@@ -94,7 +103,8 @@ static bool running_under_valgrind(void) {
 /* Memory may be had and protected, but nothing new becomes code. */
 static int add_call(scmp_filter_ctx filter, int call) {
         if (call == SCMP_SYS(mmap) || call == SCMP_SYS(mprotect))
-                return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+                return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+                                        SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
         return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
 }
 
@@ -129,6 +139,8 @@ int sandbox_enter(enum sandbox_stage stage, struct error *err) {
                 rc = seccomp_load(filter);
         seccomp_release(filter);
         if (rc < 0)
-                return error_set(err, ERR_INTERNAL, "cannot install the signer's system-call filter: %s", strerror(-rc));
+                return error_set(err, ERR_INTERNAL,
+                                 "cannot install the signer's system-call filter: %s",
+                                 strerror(-rc));
         return 0;
 }

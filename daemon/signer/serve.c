@@ -28,18 +28,20 @@
 #include "lib/base/moment.h"
 
 #define SIGNING_THREADS_MAX 4
-#define SERIAL_SIZE 19        /* 1 fixed, 6 of time, 12 random octets */
-#define SERIAL_FIRST 0x10     /* fixed first octet: not 0, below 0x80, so that the INTEGER is just these octets */
-#define SEND_TIMEOUT_MS 2000  /* for an answer that cad does not take */
+#define SERIAL_SIZE 19 /* 1 fixed, 6 of time, 12 random octets */
+#define SERIAL_FIRST \
+        0x10 /* fixed first octet: not 0, below 0x80, so that the INTEGER is just these octets */
+#define SEND_TIMEOUT_MS 2000 /* for an answer that cad does not take */
 #define TICK_MS 1000
-#define COMPLAINT_MS 60000    /* a malformed message is worth a line once so often: cad could fill the disk with them */
+#define COMPLAINT_MS \
+        60000 /* a malformed message is worth a line once so often: cad could fill the disk with them */
 
 struct signer {
         int socket_fd, state_fd, config_fd, ended_fd;
         const struct ca *ca;
         _Atomic(struct profile_set *) profiles;
         pthread_rwlock_t profiles_lock;
-        atomic_bool synchronised; /* as adjtimex(2) says */
+        atomic_bool synchronised;    /* as adjtimex(2) says */
         atomic_llong complain_at_ms; /* monotonic */
         atomic_uint unsaid;          /* malformed messages since the last line about them */
 
@@ -47,13 +49,15 @@ struct signer {
         struct clock_mark mark;
         struct rate rate;
         struct signlog *log;
-        struct error log_error; /* of the last write or sync of log and mark, code ERR_NONE where that was fine */
+        struct error
+                log_error; /* of the last write or sync of log and mark, code ERR_NONE where that was fine */
 };
 
 /* ---- one wish ---- */
 
 /* design.md §2: unique, and time-ordered so that the store's index grows at its end. The caller holds the lock. */
-static int make_serial(struct signer *s, int64_t now_ms, uint8_t serial[SERIAL_SIZE], struct error *err) {
+static int make_serial(struct signer *s, int64_t now_ms, uint8_t serial[SERIAL_SIZE],
+                       struct error *err) {
         int64_t ms = now_ms > s->mark.latest_ms ? now_ms : s->mark.latest_ms;
 
         serial[0] = SERIAL_FIRST;
@@ -76,13 +80,14 @@ static int check_clock(struct signer *s, int64_t now_ms, struct error *err) {
 }
 
 /* Clock and rate are judged, the serial is drawn and the line is written in one step, so that the log has them in order. */
-static int admit(struct signer *s, struct policy_grant *grant, int64_t now_ms, uint8_t serial[SERIAL_SIZE],
-                 struct error *err) {
+static int admit(struct signer *s, struct policy_grant *grant, int64_t now_ms,
+                 uint8_t serial[SERIAL_SIZE], struct error *err) {
         int rc = -1;
 
         (void) pthread_mutex_lock(&s->lock);
         if (clock_check(now_ms, s->mark.latest_ms, atomic_load(&s->synchronised), err) == 0 &&
-            rate_check(&s->rate, now_ms / 1000, err) == 0 && make_serial(s, now_ms, serial, err) == 0) {
+            rate_check(&s->rate, now_ms / 1000, err) == 0 &&
+            make_serial(s, now_ms, serial, err) == 0) {
                 grant->wish.serial = BYTES(serial, SERIAL_SIZE);
                 rc = signlog_issue(s->log, now_ms / 1000, grant->issuer->id, &grant->wish, err);
                 s->log_error = rc < 0 ? *err : (struct error){ 0 };
@@ -95,8 +100,8 @@ static int admit(struct signer *s, struct policy_grant *grant, int64_t now_ms, u
         return rc;
 }
 
-static int issue(struct signer *s, const struct profile_set *profiles, struct frame_reader *fields, struct buffer *ret,
-                 const char **ret_issuer, struct error *err) {
+static int issue(struct signer *s, const struct profile_set *profiles, struct frame_reader *fields,
+                 struct buffer *ret, const char **ret_issuer, struct error *err) {
         struct sign_issue wanted;
         CAD_AUTO(policy_grant_done) struct policy_grant grant = { 0 };
         uint8_t serial[SERIAL_SIZE], octets[CERT_MAX];
@@ -110,15 +115,17 @@ static int issue(struct signer *s, const struct profile_set *profiles, struct fr
         der_writer_init(&w, octets, sizeof(octets));
         cert_put_leaf(&w, &grant.issuer->signs_as, &grant.wish);
         *ret_issuer = grant.issuer->id;
-        return cert_sign(grant.issuer->key, der_writer_bytes(&w), ret, err); /* the only line that touches the key */
+        return cert_sign(grant.issuer->key, der_writer_bytes(&w), ret,
+                         err); /* the only line that touches the key */
 }
 
 /* ---- messages: a row each ---- */
 
-typedef struct bytes (*message_handler)(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out,
-                                        struct error *err);
+typedef struct bytes (*message_handler)(struct signer *s, uint32_t id, struct frame_reader *fields,
+                                        uint8_t *out, struct error *err);
 
-static struct bytes on_issue(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out, struct error *err) {
+static struct bytes on_issue(struct signer *s, uint32_t id, struct frame_reader *fields,
+                             uint8_t *out, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
         const char *issuer = "";
         int rc;
@@ -129,7 +136,8 @@ static struct bytes on_issue(struct signer *s, uint32_t id, struct frame_reader 
         return rc < 0 ? BYTES_NONE : sign_certificate_encode(out, id, issuer, buffer_bytes(&der));
 }
 
-static struct bytes on_hello(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out, struct error *err) {
+static struct bytes on_hello(struct signer *s, uint32_t id, struct frame_reader *fields,
+                             uint8_t *out, struct error *err) {
         struct sign_hello hello;
 
         if (!frame_done(fields)) {
@@ -144,7 +152,8 @@ static struct bytes on_hello(struct signer *s, uint32_t id, struct frame_reader 
         return sign_hello_encode(out, id, &hello);
 }
 
-static struct bytes on_status(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out, struct error *err) {
+static struct bytes on_status(struct signer *s, uint32_t id, struct frame_reader *fields,
+                              uint8_t *out, struct error *err) {
         struct sign_status status = { 0 };
         struct error clock = { 0 };
         int64_t now_ms = moment_now_ms();
@@ -173,11 +182,13 @@ static const message_handler handlers[] = {
 static void complain(struct signer *s, const struct error *err) {
         long long now = moment_monotonic_ms(), due = atomic_load(&s->complain_at_ms);
 
-        if (now < due || !atomic_compare_exchange_strong(&s->complain_at_ms, &due, now + COMPLAINT_MS)) {
+        if (now < due ||
+            !atomic_compare_exchange_strong(&s->complain_at_ms, &due, now + COMPLAINT_MS)) {
                 atomic_fetch_add(&s->unsaid, 1);
                 return;
         }
-        log_error(LOG_LEVEL_WARNING, err, "refused a message of cad's (and %u more since this was last said)",
+        log_error(LOG_LEVEL_WARNING, err,
+                  "refused a message of cad's (and %u more since this was last said)",
                   atomic_exchange(&s->unsaid, 0));
 }
 
@@ -191,7 +202,8 @@ static struct bytes answer(struct signer *s, struct bytes frame, uint8_t *out) {
                 if (header.type < ARRAY_SIZE(handlers) && handlers[header.type])
                         reply = handlers[header.type](s, header.id, &fields, out, &err);
                 else
-                        (void) error_set(&err, ERR_MESSAGE_MALFORMED, "there is no message of type %u for the signer",
+                        (void) error_set(&err, ERR_MESSAGE_MALFORMED,
+                                         "there is no message of type %u for the signer",
                                          header.type);
         }
         if (reply.size)
@@ -247,8 +259,10 @@ static void reload_profiles(struct signer *s) {
         struct profile_set *fresh = NULL, *old;
         struct error err = { 0 };
 
-        if (profiles_load(s->config_fd, s->config_fd >= 0 ? "profiles.d" : NULL, &fresh, &err) < 0) {
-                log_error(LOG_LEVEL_ERROR, &err, "the profiles were not read anew, the old ones stay");
+        if (profiles_load(s->config_fd, s->config_fd >= 0 ? "profiles.d" : NULL, &fresh, &err) <
+            0) {
+                log_error(LOG_LEVEL_ERROR, &err,
+                          "the profiles were not read anew, the old ones stay");
                 return;
         }
         (void) pthread_rwlock_wrlock(&s->profiles_lock);
@@ -274,9 +288,11 @@ static void tick(struct signer *s, struct clock_mark *written) {
         failing = s->log_error.code != ERR_NONE;
         rc = signlog_rotate_due(s->log) ? signlog_rotate(s->log, &err) : 0;
         (void) pthread_mutex_unlock(&s->lock);
-        if (rc == 0 && !failing && mark.latest_ms == written->latest_ms && mark.issued == written->issued)
+        if (rc == 0 && !failing && mark.latest_ms == written->latest_ms &&
+            mark.issued == written->issued)
                 return;
-        if (rc == 0 && (rc = signlog_sync(s->log, &err)) == 0 && (rc = clock_mark_write(s->state_fd, &mark, &err)) == 0)
+        if (rc == 0 && (rc = signlog_sync(s->log, &err)) == 0 &&
+            (rc = clock_mark_write(s->state_fd, &mark, &err)) == 0)
                 *written = mark;
         if (rc < 0 && !failing)
                 log_error(LOG_LEVEL_ERROR, &err, "the signer's log and mark are not on disk");
@@ -286,7 +302,8 @@ static void tick(struct signer *s, struct clock_mark *written) {
 }
 
 static void keep(struct signer *s, int signal_fd, struct clock_mark written) {
-        struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN }, { .fd = s->ended_fd, .events = POLLIN } };
+        struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN },
+                                { .fd = s->ended_fd, .events = POLLIN } };
 
         for (;;) {
                 struct signalfd_siginfo info;
@@ -324,7 +341,10 @@ static int restore_mark(struct signer *s, int64_t log_last_s, struct error *err)
 static int start_threads(struct signer *s, struct error *err) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-        for (long i = 0; i < (cores < 1 ? 1 : cores > SIGNING_THREADS_MAX ? SIGNING_THREADS_MAX : cores); i++) {
+        for (long i = 0; i < (cores < 1                             ? 1
+                                      : cores > SIGNING_THREADS_MAX ? SIGNING_THREADS_MAX
+                                                                    : cores);
+             i++) {
                 pthread_t thread;
                 int rc = pthread_create(&thread, NULL, signing_thread, s);
 
@@ -345,7 +365,8 @@ static int block_signals(struct error *err) {
         (void) sigaddset(&set, SIGHUP);
         (void) pthread_sigmask(SIG_BLOCK, &set, NULL);
         (void) signal(SIGPIPE, SIG_IGN);
-        (void) signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error of write() like a full disk */
+        (void) signal(SIGXFSZ,
+                      SIG_IGN); /* a file-size limit is an error of write() like a full disk */
         fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         return fd < 0 ? error_errno(err, errno, "cannot receive signals") : fd;
 }
@@ -355,7 +376,8 @@ static void init_profiles_lock(pthread_rwlock_t *lock) {
         pthread_rwlockattr_t attributes;
 
         (void) pthread_rwlockattr_init(&attributes);
-        (void) pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+        (void) pthread_rwlockattr_setkind_np(&attributes,
+                                             PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
         (void) pthread_rwlock_init(lock, &attributes);
         (void) pthread_rwlockattr_destroy(&attributes);
 }
@@ -367,8 +389,11 @@ int serve(const struct serve_options *options, struct error *err) {
         struct clock_mark written;
         int64_t log_last_s = 0;
 
-        s = (struct signer){ .socket_fd = options->socket_fd, .state_fd = options->state_fd, .config_fd = options->config_fd,
-                             .ca = options->ca, .rate = { .per_hour = options->per_hour } };
+        s = (struct signer){ .socket_fd = options->socket_fd,
+                             .state_fd = options->state_fd,
+                             .config_fd = options->config_fd,
+                             .ca = options->ca,
+                             .rate = { .per_hour = options->per_hour } };
         (void) pthread_mutex_init(&s.lock, NULL);
         init_profiles_lock(&s.profiles_lock);
         atomic_store(&s.profiles, options->profiles);

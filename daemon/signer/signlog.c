@@ -16,10 +16,12 @@
 #include "lib/base/text.h"
 
 #define SIGNLOG_NEW SIGNLOG_FILE ".new"
-#define SIGNLOG_TAIL (4 * 1024 * 1024) /* bytes read at start where there is no limit to keep: for status alone */
-#define SIGNLOG_STEP (64 * 1024)       /* bytes read at once */
-#define MOMENT_SIZE 20                 /* "2026-11-21T18:00:00Z", at the start of each line */
-#define AHEAD_S 300                    /* a line may be so far ahead of a clock that was set back (clock.h) */
+#define SIGNLOG_TAIL \
+        (4 * 1024 * \
+         1024) /* bytes read at start where there is no limit to keep: for status alone */
+#define SIGNLOG_STEP (64 * 1024) /* bytes read at once */
+#define MOMENT_SIZE 20           /* "2026-11-21T18:00:00Z", at the start of each line */
+#define AHEAD_S 300 /* a line may be so far ahead of a clock that was set back (clock.h) */
 
 struct signlog {
         int dir_fd;
@@ -40,11 +42,13 @@ CAD_CLEANUP(struct signlog, signlog_free)
 static int open_file(struct signlog *log, struct error *err) {
         struct stat st;
 
-        log->fd = openat(log->dir_fd, SIGNLOG_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        log->fd = openat(log->dir_fd, SIGNLOG_FILE,
+                         O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (log->fd < 0 || fstat(log->fd, &st) < 0)
                 return error_errno(err, errno, "cannot open the signer's log %s", SIGNLOG_FILE);
         if (!S_ISREG(st.st_mode))
-                return error_set(err, ERR_FILE_UNSAFE, "the signer's log %s is not a regular file", SIGNLOG_FILE);
+                return error_set(err, ERR_FILE_UNSAFE, "the signer's log %s is not a regular file",
+                                 SIGNLOG_FILE);
         log->size = st.st_size;
         return 0;
 }
@@ -52,7 +56,8 @@ static int open_file(struct signlog *log, struct error *err) {
 /* ---- reading, at start ---- */
 
 /* One line, without its end. */
-static void count_line(const char *line, size_t size, int64_t now_s, struct rate *rate, int64_t *ret_last_s) {
+static void count_line(const char *line, size_t size, int64_t now_s, struct rate *rate,
+                       int64_t *ret_last_s) {
         char moment[MOMENT_SIZE + 1] = "";
         int64_t t;
 
@@ -62,7 +67,8 @@ static void count_line(const char *line, size_t size, int64_t now_s, struct rate
         if (moment_parse(moment, &t, NULL) < 0)
                 return;
         *ret_last_s = t;
-        if (size > MOMENT_SIZE + 7 && memcmp(line + MOMENT_SIZE, " issue ", 7) == 0 && t > now_s - 3600 && t <= now_s + AHEAD_S)
+        if (size > MOMENT_SIZE + 7 && memcmp(line + MOMENT_SIZE, " issue ", 7) == 0 &&
+            t > now_s - 3600 && t <= now_s + AHEAD_S)
                 rate_count(rate, t < now_s ? t : now_s);
 }
 
@@ -118,7 +124,8 @@ static off_t hour_begins(int fd, off_t size, int64_t now_s) {
 }
 
 /* A captured cad can make the lines long and end the signer at will: the limit is kept by every line of the hour, files put aside too. */
-static int count_put_aside(const struct signlog *log, int64_t now_s, struct rate *rate, int64_t *ret_last_s, struct error *err) {
+static int count_put_aside(const struct signlog *log, int64_t now_s, struct rate *rate,
+                           int64_t *ret_last_s, struct error *err) {
         for (int i = SIGNLOG_KEPT; i > 0; i--) {
                 CAD_AUTO(fd_close) int fd = -1;
                 char name[32];
@@ -132,7 +139,8 @@ static int count_put_aside(const struct signlog *log, int64_t now_s, struct rate
                         return error_errno(err, errno, "cannot read the signer's log %s", name);
                 if (!S_ISREG(st.st_mode) || st.st_mtime < now_s - 3600 - AHEAD_S)
                         continue;
-                if (count_lines(fd, hour_begins(fd, st.st_size, now_s), now_s, rate, ret_last_s) < 0)
+                if (count_lines(fd, hour_begins(fd, st.st_size, now_s), now_s, rate, ret_last_s) <
+                    0)
                         return error_errno(err, errno, "cannot read the signer's log %s", name);
         }
         return 0;
@@ -149,7 +157,8 @@ static int end_half_line(struct signlog *log) {
         return 0;
 }
 
-static int read_lines(struct signlog *log, int64_t now_s, struct rate *rate, int64_t *ret_last_s, struct error *err) {
+static int read_lines(struct signlog *log, int64_t now_s, struct rate *rate, int64_t *ret_last_s,
+                      struct error *err) {
         off_t from = hour_begins(log->fd, log->size, now_s);
 
         if (rate->per_hour && count_put_aside(log, now_s, rate, ret_last_s, err) < 0)
@@ -158,11 +167,13 @@ static int read_lines(struct signlog *log, int64_t now_s, struct rate *rate, int
                 from = log->size - SIGNLOG_TAIL;
         if (count_lines(log->fd, from, now_s, rate, ret_last_s) < 0)
                 return error_errno(err, errno, "cannot read the signer's log %s", SIGNLOG_FILE);
-        (void) end_half_line(log); /* a full disk: the next line that can be written is glued to half a line that says nothing */
+        (void) end_half_line(
+                log); /* a full disk: the next line that can be written is glued to half a line that says nothing */
         return 0;
 }
 
-int signlog_open(int dir_fd, int64_t now_s, struct rate *rate, struct signlog **ret, int64_t *ret_last_s, struct error *err) {
+int signlog_open(int dir_fd, int64_t now_s, struct rate *rate, struct signlog **ret,
+                 int64_t *ret_last_s, struct error *err) {
         CAD_AUTO(signlog_free) struct signlog *log = calloc(1, sizeof(*log));
         int64_t last_s = 0;
 
@@ -210,16 +221,19 @@ static int cannot_write(int errnum, struct error *err) {
         return -1;
 }
 
-int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer, const struct cert_wish *wish, struct error *err) {
+int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer,
+                  const struct cert_wish *wish, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer line = { 0 };
-        char now[MOMENT_TEXT_MAX], until[MOMENT_TEXT_MAX], serial[2 * SERIAL_MAX + 1], key[2 * SHA256_SIZE + 1];
+        char now[MOMENT_TEXT_MAX], until[MOMENT_TEXT_MAX], serial[2 * SERIAL_MAX + 1],
+                key[2 * SHA256_SIZE + 1];
         uint8_t digest[SHA256_SIZE];
 
         sha256(wish->spki, digest);
         (void) buffer_reserve(&line, SIGNLOG_LINE_MAX);
-        buffer_format(&line, "%s issue serial=%s issuer=%s profile=%s key=%s until=%s names=", moment_format(now_s, now),
-                      hex_encode(wish->serial, serial), issuer, wish->profile->name,
-                      hex_encode(BYTES(digest, sizeof(digest)), key), moment_format(wish->validity.not_after, until));
+        buffer_format(&line, "%s issue serial=%s issuer=%s profile=%s key=%s until=%s names=",
+                      moment_format(now_s, now), hex_encode(wish->serial, serial), issuer,
+                      wish->profile->name, hex_encode(BYTES(digest, sizeof(digest)), key),
+                      moment_format(wish->validity.not_after, until));
         append_names(&line, wish->names);
         buffer_text(&line, "\n");
         if (line.failed)
@@ -253,19 +267,23 @@ int signlog_rotate(struct signlog *log, struct error *err) {
         char from[32], to[32];
 
         /* the new file first: on a full disk the old one stays in use */
-        fresh = openat(log->dir_fd, SIGNLOG_NEW, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        fresh = openat(log->dir_fd, SIGNLOG_NEW,
+                       O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fresh < 0)
                 return error_errno(err, errno, "cannot make a new file for the signer's log");
         if (fdatasync(log->fd) < 0)
                 return error_errno(err, errno, "cannot sync the signer's log");
         for (int i = SIGNLOG_KEPT; i > 0; i--) {
-                (void) snprintf(from, sizeof(from), i > 1 ? SIGNLOG_FILE ".%d" : SIGNLOG_FILE, i - 1);
+                (void) snprintf(from, sizeof(from), i > 1 ? SIGNLOG_FILE ".%d" : SIGNLOG_FILE,
+                                i - 1);
                 (void) snprintf(to, sizeof(to), SIGNLOG_FILE ".%d", i);
                 if (renameat(log->dir_fd, from, log->dir_fd, to) < 0 && errno != ENOENT)
-                        return error_errno(err, errno, "cannot put the signer's log aside as %s", to);
+                        return error_errno(err, errno, "cannot put the signer's log aside as %s",
+                                           to);
         }
         if (renameat(log->dir_fd, SIGNLOG_NEW, log->dir_fd, SIGNLOG_FILE) < 0)
-                return error_errno(err, errno, "cannot put a new file for the signer's log in place");
+                return error_errno(err, errno,
+                                   "cannot put a new file for the signer's log in place");
         (void) fd_close(log->fd);
         log->fd = CAD_TAKE_FD(fresh);
         log->size = 0;
@@ -273,7 +291,9 @@ int signlog_rotate(struct signlog *log, struct error *err) {
 }
 
 int signlog_clock_accepted(int dir_fd, int64_t now_s, struct error *err) {
-        CAD_AUTO(fd_close) int fd = openat(dir_fd, SIGNLOG_FILE, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        CAD_AUTO(fd_close)
+        int fd = openat(dir_fd, SIGNLOG_FILE,
+                        O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         CAD_AUTO(buffer_done) struct buffer line = { 0 };
         char now[MOMENT_TEXT_MAX];
         struct stat st;

@@ -13,8 +13,9 @@
 
 #define SIGNLOG_FILE "log"
 #define SIGNLOG_BYTES_MAX (16 * 1024 * 1024) /* then it is put aside */
-#define SIGNLOG_KEPT 32                      /* log.1 (newest) … log.32: half a GiB, so that nobody rolls his traces out quickly */
-#define SIGNLOG_LINE_MAX 2048                /* bytes of a line; names beyond it are counted, not listed */
+#define SIGNLOG_KEPT \
+        32 /* log.1 (newest) … log.32: half a GiB, so that nobody rolls his traces out quickly */
+#define SIGNLOG_LINE_MAX 2048 /* bytes of a line; names beyond it are counted, not listed */
 
 struct signlog; /* opaque; the caller locks */
 
@@ -23,11 +24,13 @@ struct signlog; /* opaque; the caller locks */
  * @rate: the signatures of the last hour are counted into it: all of them where it has a limit, files put aside included
  * @ret_last_s: time of the newest line, 0 where there is none
  */
-int signlog_open(int dir_fd, int64_t now_s, struct rate *rate, struct signlog **ret, int64_t *ret_last_s, struct error *err);
+int signlog_open(int dir_fd, int64_t now_s, struct rate *rate, struct signlog **ret,
+                 int64_t *ret_last_s, struct error *err);
 struct signlog *signlog_free(struct signlog *log);
 
 /** signlog_issue() - write one line. On failure the line is taken back. @err: ERR_IO, ERR_STORE_FULL */
-int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer, const struct cert_wish *wish, struct error *err);
+int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer,
+                  const struct cert_wish *wish, struct error *err);
 
 /** signlog_sync() - fsync what was written since the last time; once a second, by the thread that rotates, without the lock
  *  of signlog_issue() held for the fsync */

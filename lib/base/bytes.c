@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #define FORMAT_GUESS 120 /* bytes; nearly all that is formatted is shorter */
-#define BUFFER_MAX ((size_t) 1 << 31) /* bytes; nothing here is ever near it: a bound for arithmetic */
+#define BUFFER_MAX \
+        ((size_t) 1 << 31) /* bytes; nothing here is ever near it: a bound for arithmetic */
 
 void buffer_done(struct buffer *b) {
         free(b->data);

@@ -33,13 +33,15 @@ static void slugs_make(void) {
                 size_t n = 0;
 
                 for (; name[n] && n < SLUG_MAX - 1; n++)
-                        slugs[i][n] = name[n] == '_' ? '-' : (char) tolower((unsigned char) name[n]);
+                        slugs[i][n] = name[n] == '_' ? '-'
+                                                     : (char) tolower((unsigned char) name[n]);
         }
 }
 
-static void CAD_PRINTF(5, 0) error_fill(struct error *err, enum error_code code, const char *file, int line,
-                                        const char *format, va_list args) {
-        char text[ERROR_TEXT_MAX + 8]; /* longer than what is kept, so that a cut is seen and marked */
+static void CAD_PRINTF(5, 0) error_fill(struct error *err, enum error_code code, const char *file,
+                                        int line, const char *format, va_list args) {
+        char text[ERROR_TEXT_MAX +
+                  8]; /* longer than what is kept, so that a cut is seen and marked */
 
         (void) vsnprintf(text, sizeof(text), format, args);
         text_make_printable(text, err->text, sizeof(err->text));
@@ -49,7 +51,8 @@ static void CAD_PRINTF(5, 0) error_fill(struct error *err, enum error_code code,
         err->line = line;
 }
 
-int error_set_at(struct error *err, enum error_code code, const char *file, int line, const char *format, ...) {
+int error_set_at(struct error *err, enum error_code code, const char *file, int line,
+                 const char *format, ...) {
         va_list args;
 
         if (!err)
@@ -60,8 +63,8 @@ int error_set_at(struct error *err, enum error_code code, const char *file, int 
         return -1;
 }
 
-int error_set_field_at(struct error *err, enum error_code code, const char *field, const char *file, int line,
-                       const char *format, ...) {
+int error_set_field_at(struct error *err, enum error_code code, const char *field, const char *file,
+                       int line, const char *format, ...) {
         va_list args;
 
         if (!err)
@@ -99,7 +102,8 @@ static enum error_code code_of_errno(int errnum) {
         }
 }
 
-int error_errno_at(struct error *err, int errnum, const char *file, int line, const char *format, ...) {
+int error_errno_at(struct error *err, int errnum, const char *file, int line, const char *format,
+                   ...) {
         char what[ERROR_TEXT_MAX / 2];
         char reason[96];
         va_list args;
@@ -124,7 +128,8 @@ enum error_code error_from_slug(const char *slug) {
 }
 
 const char *error_title(enum error_code code) {
-        return (unsigned) code < ERR_COUNT ? error_rows[code].title : error_rows[ERR_INTERNAL].title;
+        return (unsigned) code < ERR_COUNT ? error_rows[code].title
+                                           : error_rows[ERR_INTERNAL].title;
 }
 
 enum error_kind error_kind(enum error_code code) {

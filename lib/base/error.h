@@ -13,6 +13,7 @@ enum error_kind {
         ERROR_FAULT,
 };
 
+/* clang-format off */
 /* One row a code: name, kind, title. The slug outside is the name without ERR_, lower case, with '-'. */
 #define ERROR_CODES(X) \
         X(ERR_NONE, ERROR_FAULT, "No error") \
@@ -83,11 +84,11 @@ enum error_kind {
         X(ERR_STOPPING, ERROR_FAULT, "The service is stopping") \
         X(ERR_CRYPTO, ERROR_FAULT, "A cryptographic operation failed") \
         X(ERR_INTERNAL, ERROR_FAULT, "An internal error")
+/* clang-format on */
 
 #define ERROR_ENUM_ROW(code, kind, title) code,
 enum error_code {
-        ERROR_CODES(ERROR_ENUM_ROW)
-        ERR_COUNT,
+        ERROR_CODES(ERROR_ENUM_ROW) ERR_COUNT,
 };
 #undef ERROR_ENUM_ROW
 
@@ -97,9 +98,10 @@ enum error_code {
 /** struct error - zero-initialised is "no error" */
 struct error {
         enum error_code code;
-        char field[ERROR_FIELD_MAX]; /* what is wrong, as the caller named it: "csr.san[2]"; "" if no field */
-        char text[ERROR_TEXT_MAX];   /* a sentence for a person */
-        const char *file;            /* where it was set; static */
+        char field
+                [ERROR_FIELD_MAX]; /* what is wrong, as the caller named it: "csr.san[2]"; "" if no field */
+        char text[ERROR_TEXT_MAX]; /* a sentence for a person */
+        const char *file;          /* where it was set; static */
         int line;
 };
 
@@ -110,22 +112,23 @@ struct error {
  * Return: always -1, so that a function can say `return error_set(err, …);`
  */
 #define error_set(err, code, ...) error_set_at((err), (code), __FILE__, __LINE__, __VA_ARGS__)
-int error_set_at(struct error *err, enum error_code code, const char *file, int line, const char *format, ...)
-        CAD_PRINTF(5, 6);
+int error_set_at(struct error *err, enum error_code code, const char *file, int line,
+                 const char *format, ...) CAD_PRINTF(5, 6);
 
 /** error_set_field() - the same, with the field that is wrong; @field may be NULL */
 #define error_set_field(err, code, field, ...) \
         error_set_field_at((err), (code), (field), __FILE__, __LINE__, __VA_ARGS__)
-int error_set_field_at(struct error *err, enum error_code code, const char *field, const char *file, int line,
-                       const char *format, ...) CAD_PRINTF(6, 7);
+int error_set_field_at(struct error *err, enum error_code code, const char *field, const char *file,
+                       int line, const char *format, ...) CAD_PRINTF(6, 7);
 
 /** error_name_field() - say which field an error is about, unless it says so already. Return: -1 */
 int error_name_field(struct error *err, const char *format, ...) CAD_PRINTF(2, 3);
 
 /** error_errno() - "what: strerror(errnum)"; ENOSPC and EDQUOT become ERR_STORE_FULL, ENOMEM ERR_NO_MEMORY. Return: -1 */
-#define error_errno(err, errnum, ...) error_errno_at((err), (errnum), __FILE__, __LINE__, __VA_ARGS__)
-int error_errno_at(struct error *err, int errnum, const char *file, int line, const char *format, ...)
-        CAD_PRINTF(5, 6);
+#define error_errno(err, errnum, ...) \
+        error_errno_at((err), (errnum), __FILE__, __LINE__, __VA_ARGS__)
+int error_errno_at(struct error *err, int errnum, const char *file, int line, const char *format,
+                   ...) CAD_PRINTF(5, 6);
 
 /** error_no_memory() - Return: -1 */
 #define error_no_memory(err) error_set((err), ERR_NO_MEMORY, "out of memory")

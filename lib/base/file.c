@@ -21,49 +21,58 @@ static int check_regular(const struct stat *st, const char *path, struct error *
         if (!S_ISREG(st->st_mode))
                 return error_set(err, ERR_FILE_UNSAFE, "%s is not a regular file", path);
         if (st->st_mode & S_IWOTH)
-                return error_set(err, ERR_FILE_UNSAFE, "%s is writable by everybody: chmod o-w %s", path, path);
+                return error_set(err, ERR_FILE_UNSAFE, "%s is writable by everybody: chmod o-w %s",
+                                 path, path);
         if (st->st_uid != geteuid() && st->st_uid != 0)
-                return error_set(err, ERR_FILE_UNSAFE, "%s belongs to uid %u, neither to this user (%u) nor to root",
+                return error_set(err, ERR_FILE_UNSAFE,
+                                 "%s belongs to uid %u, neither to this user (%u) nor to root",
                                  path, (unsigned) st->st_uid, (unsigned) geteuid());
         return 0;
 }
 
 static int check_secret(const struct stat *st, const char *path, struct error *err) {
         if (st->st_mode & (S_IRWXG | S_IRWXO))
-                return error_set(err, ERR_FILE_UNSAFE, "%s holds a secret and others may use it (mode %04o): chmod 600 %s",
-                                 path, (unsigned) st->st_mode & 07777u, path);
+                return error_set(
+                        err, ERR_FILE_UNSAFE,
+                        "%s holds a secret and others may use it (mode %04o): chmod 600 %s", path,
+                        (unsigned) st->st_mode & 07777u, path);
         if (st->st_nlink > 1)
-                return error_set(err, ERR_FILE_UNSAFE, "%s holds a secret and has %lu hard links: there may be only one",
+                return error_set(err, ERR_FILE_UNSAFE,
+                                 "%s holds a secret and has %lu hard links: there may be only one",
                                  path, (unsigned long) st->st_nlink);
         return 0;
 }
 
-static int open_checked(int dir_fd, const char *path, enum file_trust trust, size_t max_bytes, size_t *ret_size,
-                        struct error *err) {
-        CAD_AUTO(fd_close) int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+static int open_checked(int dir_fd, const char *path, enum file_trust trust, size_t max_bytes,
+                        size_t *ret_size, struct error *err) {
+        CAD_AUTO(fd_close)
+        int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         struct stat st;
 
         if (fd < 0 && errno == ENOENT)
                 return error_set(err, ERR_NOT_FOUND, "%s is not there", path);
         if (fd < 0 && errno == ELOOP)
-                return error_set(err, ERR_FILE_UNSAFE, "%s is a symbolic link: give the file itself", path);
+                return error_set(err, ERR_FILE_UNSAFE,
+                                 "%s is a symbolic link: give the file itself", path);
         if (fd < 0 && errno == ENXIO) /* a socket */
                 return error_set(err, ERR_FILE_UNSAFE, "%s is not a regular file", path);
         if (fd < 0)
                 return error_errno(err, errno, "cannot open %s", path);
         if (fstat(fd, &st) < 0)
                 return error_errno(err, errno, "cannot look at %s", path);
-        if (check_regular(&st, path, err) < 0 || (trust == FILE_SECRET && check_secret(&st, path, err) < 0))
+        if (check_regular(&st, path, err) < 0 ||
+            (trust == FILE_SECRET && check_secret(&st, path, err) < 0))
                 return -1;
         if (st.st_size < 0 || (size_t) st.st_size > max_bytes)
-                return error_set(err, ERR_FILE_UNSAFE, "%s has %lld bytes, more than the %zu allowed", path,
+                return error_set(err, ERR_FILE_UNSAFE,
+                                 "%s has %lld bytes, more than the %zu allowed", path,
                                  (long long) st.st_size, max_bytes);
         *ret_size = (size_t) st.st_size;
         return CAD_TAKE_FD(fd);
 }
 
-int file_read(int dir_fd, const char *path, enum file_trust trust, size_t max_bytes, struct buffer *ret,
-              struct error *err) {
+int file_read(int dir_fd, const char *path, enum file_trust trust, size_t max_bytes,
+              struct buffer *ret, struct error *err) {
         size_t size = 0;
         CAD_AUTO(fd_close) int fd = open_checked(dir_fd, path, trust, max_bytes, &size, err);
         size_t done = 0;
@@ -103,7 +112,8 @@ int fd_write_all(int fd, struct bytes content) {
         return 0;
 }
 
-static int write_and_sync(int dir_fd, const char *path, struct bytes content, mode_t mode, struct error *err) {
+static int write_and_sync(int dir_fd, const char *path, struct bytes content, mode_t mode,
+                          struct error *err) {
         CAD_AUTO(fd_close) int fd = -1;
 
         (void) unlinkat(dir_fd, path, 0); /* left by one who was killed here */
@@ -127,7 +137,8 @@ static int parent_open(int dir_fd, const char *path) {
         return openat(dir_fd, slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int file_replace(int dir_fd, const char *path, struct bytes content, mode_t mode, struct error *err) {
+int file_replace(int dir_fd, const char *path, struct bytes content, mode_t mode,
+                 struct error *err) {
         CAD_AUTO(buffer_done) struct buffer temporary = { 0 };
         CAD_AUTO(fd_close) int parent = -1;
 
@@ -175,12 +186,15 @@ int folder_open(int dir_fd, const char *path, bool make, struct error *err) {
         if (fd < 0 && errno == ENOENT)
                 return error_set(err, ERR_NOT_FOUND, "the folder %s is not there", path);
         if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-                return error_set(err, ERR_FILE_UNSAFE, "%s is not a folder (or is a symbolic link): give the folder itself",
-                                 path);
+                return error_set(
+                        err, ERR_FILE_UNSAFE,
+                        "%s is not a folder (or is a symbolic link): give the folder itself", path);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return error_errno(err, errno, "cannot open the folder %s", path);
         if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
-                return error_set(err, ERR_FILE_UNSAFE, "the folder %s is writable by everybody: chmod o-w %s", path, path);
+                return error_set(err, ERR_FILE_UNSAFE,
+                                 "the folder %s is writable by everybody: chmod o-w %s", path,
+                                 path);
         return CAD_TAKE_FD(fd);
 }
 
@@ -191,7 +205,8 @@ int folder_sync(int dir_fd, const char *what, struct error *err) {
 }
 
 int lock_take(int dir_fd, const char *path, struct error *err) {
-        CAD_AUTO(fd_close) int fd = openat(dir_fd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        CAD_AUTO(fd_close)
+        int fd = openat(dir_fd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         char pid[24] = "";
 
         if (fd < 0)
@@ -204,7 +219,8 @@ int lock_take(int dir_fd, const char *path, struct error *err) {
                 n = pread(fd, pid, sizeof(pid) - 1, 0);
                 pid[n > 0 ? n : 0] = '\0';
                 pid[strcspn(pid, "\n")] = '\0';
-                return error_set(err, ERR_BUSY, "already in use by process %s (lock %s)", pid[0] ? pid : "?", path);
+                return error_set(err, ERR_BUSY, "already in use by process %s (lock %s)",
+                                 pid[0] ? pid : "?", path);
         }
         (void) snprintf(pid, sizeof(pid), "%ld\n", (long) getpid());
         if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)

@@ -16,7 +16,9 @@ static inline void fd_close_at_exit(int *fd) {
 }
 
 /** CAD_TAKE_FD() - hand a descriptor on and leave -1 behind */
+/* clang-format off */
 #define CAD_TAKE_FD(fd) ({ int taken_ = (fd); (fd) = -1; taken_; })
+/* clang-format on */
 
 enum file_trust {
         FILE_PUBLIC, /* a regular file, not writable by others */
@@ -32,8 +34,8 @@ enum file_trust {
  * @err:       ERR_FILE_UNSAFE (a symlink, FIFO, device, folder, hard link of another's, wrong owner or mode; the
  *             text names the path and the mend), ERR_NOT_FOUND, ERR_IO
  */
-int file_read(int dir_fd, const char *path, enum file_trust trust, size_t max_bytes, struct buffer *ret,
-              struct error *err);
+int file_read(int dir_fd, const char *path, enum file_trust trust, size_t max_bytes,
+              struct buffer *ret, struct error *err);
 
 /**
  * file_replace() - write @content beside @path, fsync, rename over it, fsync the folder
@@ -42,7 +44,8 @@ int file_read(int dir_fd, const char *path, enum file_trust trust, size_t max_by
  * @mode: permission bits of the new file
  * @err:  ERR_IO, ERR_STORE_FULL; the temporary file is removed
  */
-int file_replace(int dir_fd, const char *path, struct bytes content, mode_t mode, struct error *err);
+int file_replace(int dir_fd, const char *path, struct bytes content, mode_t mode,
+                 struct error *err);
 
 /** fd_write_all() - write everything, through EINTR and short writes. Return: 0, or -1 with errno */
 int fd_write_all(int fd, struct bytes content);

@@ -12,17 +12,18 @@
 #include "file.h"
 #include "text.h"
 
-#define LOG_LINE_MAX 1024 /* bytes; a longer line is cut */
+#define LOG_LINE_MAX 1024              /* bytes; a longer line is cut */
 #define LOG_RAW_MAX (LOG_LINE_MAX + 8) /* so that the cut is seen and marked */
 
-static void standard_error_sink(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
+static void standard_error_sink(enum log_level level, const char *text,
+                                const struct log_field *fields, size_t count) {
         char line[LOG_LINE_MAX + 256];
         int used = snprintf(line, sizeof(line), "<%d>%s", (int) level, text);
 
         for (size_t i = 0; i < count && used > 0 && (size_t) used < sizeof(line); i++)
                 if (fields[i].value)
-                        used += snprintf(line + used, sizeof(line) - (size_t) used, " %s=%s", fields[i].name,
-                                         fields[i].value);
+                        used += snprintf(line + used, sizeof(line) - (size_t) used, " %s=%s",
+                                         fields[i].name, fields[i].value);
         if (used < 0)
                 return;
         if ((size_t) used > sizeof(line) - 2)
@@ -43,7 +44,8 @@ void log_set_level(enum log_level level) {
         current_level = level;
 }
 
-static void log_write(enum log_level level, const struct log_field *fields, size_t count, const char *raw) {
+static void log_write(enum log_level level, const struct log_field *fields, size_t count,
+                      const char *raw) {
         char text[LOG_LINE_MAX];
         char values[LOG_FIELDS_MAX][128];
         struct log_field clean[LOG_FIELDS_MAX];
@@ -72,7 +74,8 @@ void log_line(enum log_level level, const char *format, ...) {
         log_write(level, NULL, 0, raw);
 }
 
-void log_fields(enum log_level level, const struct log_field *fields, size_t count, const char *format, ...) {
+void log_fields(enum log_level level, const struct log_field *fields, size_t count,
+                const char *format, ...) {
         char raw[LOG_RAW_MAX];
         va_list args;
 

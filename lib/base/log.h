@@ -22,7 +22,8 @@ struct log_field {
 };
 
 /** log_sink - where lines go; called from any thread. @text has no line break, @fields ends at @count */
-typedef void (*log_sink)(enum log_level level, const char *text, const struct log_field *fields, size_t count);
+typedef void (*log_sink)(enum log_level level, const char *text, const struct log_field *fields,
+                         size_t count);
 
 /** log_set_sink() - replace the standard-error sink; once, at start, before the threads. NULL: standard error */
 void log_set_sink(log_sink sink);
@@ -34,11 +35,12 @@ void log_set_level(enum log_level level);
 void log_line(enum log_level level, const char *format, ...) CAD_PRINTF(2, 3);
 
 /** log_fields() - the same with fields; control characters in values are replaced */
-void log_fields(enum log_level level, const struct log_field *fields, size_t count, const char *format, ...)
-        CAD_PRINTF(4, 5);
+void log_fields(enum log_level level, const struct log_field *fields, size_t count,
+                const char *format, ...) CAD_PRINTF(4, 5);
 
 /** log_error() - "what: text of @err (file:line)"; the place where an error stops calls it once */
-void log_error(enum log_level level, const struct error *err, const char *format, ...) CAD_PRINTF(3, 4);
+void log_error(enum log_level level, const struct error *err, const char *format, ...)
+        CAD_PRINTF(3, 4);
 
 #define log_notice(...) log_line(LOG_LEVEL_NOTICE, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+/* clang-format off */
+
 /** CAD_CLEANUP() - make free_fn usable with CAD_AUTO(); free_fn takes NULL and returns NULL */
 #define CAD_CLEANUP(type, free_fn) \
         static inline void free_fn##_at_exit(type **p) { *p = free_fn(*p); }
@@ -22,3 +24,4 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define CAD_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define CAD_MUST_USE __attribute__((warn_unused_result))
+/* clang-format on */

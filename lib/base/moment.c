@@ -80,19 +80,20 @@ static int days_in_month(int year, int month) {
 
 int moment_from_civil(const struct civil_time *c, int64_t *ret) {
         if (c->year < 1 || c->year > 9999 || c->month < 1 || c->month > 12 || c->day < 1 ||
-            c->day > days_in_month(c->year, c->month) || c->hour < 0 || c->hour > 23 || c->minute < 0 ||
-            c->minute > 59 || c->second < 0 || c->second > 59)
+            c->day > days_in_month(c->year, c->month) || c->hour < 0 || c->hour > 23 ||
+            c->minute < 0 || c->minute > 59 || c->second < 0 || c->second > 59)
                 return -1;
-        *ret = days_from_civil(c->year, c->month, c->day) * DAY_S + c->hour * HOUR_S + c->minute * MINUTE_S +
-                c->second;
+        *ret = days_from_civil(c->year, c->month, c->day) * DAY_S + c->hour * HOUR_S +
+                c->minute * MINUTE_S + c->second;
         return 0;
 }
 
 char *moment_format(int64_t t, char *out) {
         struct civil_time c = moment_civil(t);
 
-        (void) snprintf(out, MOMENT_TEXT_MAX, "%04u-%02u-%02uT%02u:%02u:%02uZ", (unsigned) c.year % 10000u,
-                        (unsigned) c.month % 100u, (unsigned) c.day % 100u, (unsigned) c.hour % 100u,
+        (void) snprintf(out, MOMENT_TEXT_MAX, "%04u-%02u-%02uT%02u:%02u:%02uZ",
+                        (unsigned) c.year % 10000u, (unsigned) c.month % 100u,
+                        (unsigned) c.day % 100u, (unsigned) c.hour % 100u,
                         (unsigned) c.minute % 100u, (unsigned) c.second % 100u);
         return out;
 }
@@ -136,10 +137,12 @@ int moment_parse(const char *text, int64_t *ret, struct error *err) {
         struct civil_time c;
         int offset_s;
         int64_t t;
-        bool ok = take_number(&at, 4, &c.year) && take_char(&at, "-") && take_number(&at, 2, &c.month) &&
-                take_char(&at, "-") && take_number(&at, 2, &c.day) && take_char(&at, "Tt ") &&
-                take_number(&at, 2, &c.hour) && take_char(&at, ":") && take_number(&at, 2, &c.minute) &&
-                take_char(&at, ":") && take_number(&at, 2, &c.second);
+        bool ok = take_number(&at, 4, &c.year) && take_char(&at, "-") &&
+                take_number(&at, 2, &c.month) && take_char(&at, "-") &&
+                take_number(&at, 2, &c.day) && take_char(&at, "Tt ") &&
+                take_number(&at, 2, &c.hour) && take_char(&at, ":") &&
+                take_number(&at, 2, &c.minute) && take_char(&at, ":") &&
+                take_number(&at, 2, &c.second);
 
         if (ok && *at == '.') {
                 at++;
@@ -147,7 +150,8 @@ int moment_parse(const char *text, int64_t *ret, struct error *err) {
                 while (isdigit((unsigned char) *at))
                         at++;
         }
-        if (!ok || !take_offset(&at, &offset_s) || *at || moment_from_civil(&c, &t) < 0 || t - offset_s < MOMENT_FIRST ||
+        if (!ok || !take_offset(&at, &offset_s) || *at || moment_from_civil(&c, &t) < 0 ||
+            t - offset_s < MOMENT_FIRST ||
             t - offset_s > MOMENT_LAST) /* an offset may lead out of the four digits of a year */
                 return error_set(err, ERR_REQUEST_MALFORMED,
                                  "'%.40s' is not a time: write it as 2027-01-31T12:00:00Z", text);
@@ -159,7 +163,8 @@ static const struct {
         char unit;
         int64_t seconds;
 } duration_units[] = {
-        { 'y', YEAR_S }, { 'w', WEEK_S }, { 'd', DAY_S }, { 'h', HOUR_S }, { 'm', MINUTE_S }, { 's', 1 },
+        { 'y', YEAR_S }, { 'w', WEEK_S },   { 'd', DAY_S },
+        { 'h', HOUR_S }, { 'm', MINUTE_S }, { 's', 1 },
 };
 
 static int64_t unit_seconds(char unit) {

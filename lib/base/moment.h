@@ -8,7 +8,8 @@
 #include "error.h"
 
 #define MOMENT_TEXT_MAX 24 /* bytes with NUL: "9999-12-31T23:59:59Z" and a little */
-#define MOMENT_LAST INT64_C(253402300799) /* 9999-12-31T23:59:59Z, the last time that X.509 can say */
+#define MOMENT_LAST \
+        INT64_C(253402300799) /* 9999-12-31T23:59:59Z, the last time that X.509 can say */
 #define DURATION_TEXT_MAX 24
 
 /** struct civil_time - a UTC date and time of the proleptic Gregorian calendar */

@@ -32,8 +32,9 @@ int setting_set_bool(void *target, const char *value, size_t offset, struct erro
                 const char *word;
                 bool value;
         } words[] = {
-                { "yes", true },  { "true", true },   { "on", true },   { "1", true },  { "y", true },  { "t", true },
-                { "no", false },  { "false", false }, { "off", false }, { "0", false }, { "n", false }, { "f", false },
+                { "yes", true },  { "true", true }, { "on", true },  { "1", true },
+                { "y", true },    { "t", true },    { "no", false }, { "false", false },
+                { "off", false }, { "0", false },   { "n", false },  { "f", false },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
@@ -49,7 +50,8 @@ int setting_set_u32(void *target, const char *value, size_t offset, struct error
         uint64_t number;
 
         if (text_to_u64(value, UINT32_MAX, &number) < 0)
-                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 0 to %u", value, UINT32_MAX);
+                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 0 to %u",
+                                 value, UINT32_MAX);
         *(uint32_t *) (void *) ((char *) target + offset) = (uint32_t) number;
         return 0;
 }
@@ -62,8 +64,8 @@ struct settings_state {
         const struct setting *settings;
         void *target;
         const char *name;
-        struct bytes left;  /* what the reader has not handed out */
-        int line;           /* of what it handed out last; Debian's inih does not tell its handler */
+        struct bytes left; /* what the reader has not handed out */
+        int line;          /* of what it handed out last; Debian's inih does not tell its handler */
         struct error first; /* the first complaint: inih goes on after one */
         int first_line;
 };
@@ -95,7 +97,8 @@ static char *next_line(char *out, int size, void *stream) {
         for (; line.size && (line.data[0] == ' ' || line.data[0] == '\t'); line.data++)
                 line.size--;
         if (line.size > (size_t) size - 1) {
-                (void) snprintf(text, sizeof(text), "this line is too long: %d bytes at most", size - 2);
+                (void) snprintf(text, sizeof(text), "this line is too long: %d bytes at most",
+                                size - 2);
                 (void) complain(state, text);
                 return NULL;
         }
@@ -122,7 +125,8 @@ static int on_setting(void *user, const char *section, const char *key, const ch
                 return complain(state, buffer_string(&text));
         }
         if (!*section)
-                buffer_format(&text, "%s= is in no section: a line [Section] comes before it", key ? key : "");
+                buffer_format(&text, "%s= is in no section: a line [Section] comes before it",
+                              key ? key : "");
         else if (!section_known)
                 buffer_format(&text, "there is no section [%s]", section);
         else
@@ -130,9 +134,11 @@ static int on_setting(void *user, const char *section, const char *key, const ch
         return complain(state, buffer_string(&text));
 }
 
-int settings_parse(struct bytes content, const char *name, const struct setting *settings, void *target,
-                   struct error *err) {
-        struct settings_state state = { .settings = settings, .target = target, .name = name, .left = content };
+int settings_parse(struct bytes content, const char *name, const struct setting *settings,
+                   void *target, struct error *err) {
+        struct settings_state state = {
+                .settings = settings, .target = target, .name = name, .left = content
+        };
         int rc;
 
         if (content.size && memchr(content.data, 0, content.size))
@@ -145,11 +151,13 @@ int settings_parse(struct bytes content, const char *name, const struct setting 
                 return -1;
         }
         if (rc > 0)
-                return error_set(err, ERR_CONFIG, "%s:%d: this line is neither [Section] nor Key=Value", name, rc);
+                return error_set(err, ERR_CONFIG,
+                                 "%s:%d: this line is neither [Section] nor Key=Value", name, rc);
         return rc < 0 ? error_no_memory(err) : 0;
 }
 
-int settings_read(int dir_fd, const char *path, const struct setting *settings, void *target, struct error *err) {
+int settings_read(int dir_fd, const char *path, const struct setting *settings, void *target,
+                  struct error *err) {
         CAD_AUTO(buffer_done) struct buffer content = { 0 };
 
         if (file_read(dir_fd, path, FILE_PUBLIC, SETTINGS_FILE_MAX, &content, err) < 0)
@@ -157,14 +165,16 @@ int settings_read(int dir_fd, const char *path, const struct setting *settings, 
         return settings_parse(buffer_bytes(&content), path, settings, target, err);
 }
 
-int setting_words(const char *value, int (*each)(const char *word, void *context, struct error *err), void *context,
-                   struct error *err) {
+int setting_words(const char *value,
+                  int (*each)(const char *word, void *context, struct error *err), void *context,
+                  struct error *err) {
         CAD_AUTO(free_text) char *copy = strdup(value);
         char *save = NULL;
 
         if (!copy)
                 return error_no_memory(err);
-        for (char *word = strtok_r(copy, " \t,", &save); word; word = strtok_r(NULL, " \t,", &save)) {
+        for (char *word = strtok_r(copy, " \t,", &save); word;
+             word = strtok_r(NULL, " \t,", &save)) {
                 int rc = each(word, context, err);
 
                 if (rc != 0)

@@ -40,15 +40,17 @@ int setting_set_duration(void *target, const char *value, size_t offset, struct 
  *
  * A setting is one line; white space before it does not matter. Of two, the later wins (or adds: a list).
  */
-int settings_read(int dir_fd, const char *path, const struct setting *settings, void *target, struct error *err);
+int settings_read(int dir_fd, const char *path, const struct setting *settings, void *target,
+                  struct error *err);
 
 /** settings_parse() - the same from memory; @name stands for the file in errors */
-int settings_parse(struct bytes content, const char *name, const struct setting *settings, void *target,
-                   struct error *err);
+int settings_parse(struct bytes content, const char *name, const struct setting *settings,
+                   void *target, struct error *err);
 
 /**
  * setting_words() - call @each for every word of a value separated by white space or commas
  * Return: 0, or the first non-zero that @each returned
  */
-int setting_words(const char *value, int (*each)(const char *word, void *context, struct error *err), void *context,
-                   struct error *err);
+int setting_words(const char *value,
+                  int (*each)(const char *word, void *context, struct error *err), void *context,
+                  struct error *err);

@@ -13,9 +13,11 @@ static size_t utf8_sequence(const uint8_t *p, size_t left) {
                 uint8_t low, high, second_low, second_high;
                 size_t length;
         } forms[] = {
-                { 0x00, 0x7f, 0x00, 0x00, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-                { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-                { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+                { 0x00, 0x7f, 0x00, 0x00, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+                { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+                { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+                { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+                { 0xf4, 0xf4, 0x80, 0x8f, 4 },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
@@ -66,9 +68,11 @@ static bool is_hidden(uint32_t c) {
                 { 0x0000, 0x001f }, /* C0 controls */
                 { 0x007f, 0x009f }, /* DEL and C1 controls */
                 { 0x061c, 0x061c }, /* ARABIC LETTER MARK */
-                { 0x200b, 0x200b }, /* ZERO WIDTH SPACE; the joiners behind it are part of how some scripts are written */
+                { 0x200b,
+                  0x200b }, /* ZERO WIDTH SPACE; the joiners behind it are part of how some scripts are written */
                 { 0x200e, 0x200f }, /* LEFT-TO-RIGHT MARK, RIGHT-TO-LEFT MARK */
-                { 0x2028, 0x202e }, /* LINE and PARAGRAPH SEPARATOR, bidirectional embeddings and overrides */
+                { 0x2028,
+                  0x202e }, /* LINE and PARAGRAPH SEPARATOR, bidirectional embeddings and overrides */
                 { 0x2060, 0x2060 }, /* WORD JOINER */
                 { 0x2066, 0x2069 }, /* bidirectional isolates */
                 { 0xfeff, 0xfeff }, /* ZERO WIDTH NO-BREAK SPACE */
@@ -153,7 +157,8 @@ int hex_decode(const char *text, uint8_t *out, size_t max, size_t *ret_size) {
 }
 
 void base64_append(struct buffer *out, struct bytes in, size_t line) {
-        static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        static const char digits[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         size_t chars = (in.size + 2) / 3 * 4;
         uint8_t *at = buffer_reserve(out, chars + (line ? chars / line + 1 : 0));
         uint8_t *start = at;
@@ -163,7 +168,8 @@ void base64_append(struct buffer *out, struct bytes in, size_t line) {
                 return;
         for (size_t i = 0; i < in.size; i += 3) {
                 size_t left = in.size - i;
-                uint32_t v = (uint32_t) in.data[i] << 16 | (left > 1 ? (uint32_t) in.data[i + 1] << 8 : 0) |
+                uint32_t v = (uint32_t) in.data[i] << 16 |
+                        (left > 1 ? (uint32_t) in.data[i + 1] << 8 : 0) |
                         (left > 2 ? in.data[i + 2] : 0u);
 
                 *at++ = (uint8_t) digits[v >> 18];

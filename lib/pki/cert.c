@@ -14,7 +14,8 @@
 
 /* ---- extensions; each function writes one Extension ---- */
 
-static void put_extension(struct der_writer *w, struct bytes oid, bool critical, size_t value_mark) {
+static void put_extension(struct der_writer *w, struct bytes oid, bool critical,
+                          size_t value_mark) {
         der_wrap(w, DER_OCTET_STRING, value_mark);
         if (critical)
                 der_put_true(w);
@@ -50,7 +51,8 @@ static void put_basic_constraints(struct der_writer *w, bool is_ca, int path_len
         put_extension(w, OID_CE_BASIC_CONSTRAINTS, true, mark);
 }
 
-static void put_subject_alt_name(struct der_writer *w, const struct san_list *names, bool critical) {
+static void put_subject_alt_name(struct der_writer *w, const struct san_list *names,
+                                 bool critical) {
         size_t mark = der_mark(w);
 
         san_list_put_der(names, w);
@@ -148,7 +150,8 @@ static void wrap_extensions(struct der_writer *w, size_t mark) {
 }
 
 /* What stands before subject and key; closes the TBSCertificate that began at @mark. */
-static void put_head(struct der_writer *w, struct bytes issuer, struct bytes algorithm, struct bytes serial, size_t mark) {
+static void put_head(struct der_writer *w, struct bytes issuer, struct bytes algorithm,
+                     struct bytes serial, size_t mark) {
         size_t version;
 
         der_put_raw(w, issuer);
@@ -160,7 +163,8 @@ static void put_head(struct der_writer *w, struct bytes issuer, struct bytes alg
         der_wrap(w, DER_SEQUENCE, mark);
 }
 
-void cert_put_leaf(struct der_writer *w, const struct cert_issuer *issuer, const struct cert_wish *wish) {
+void cert_put_leaf(struct der_writer *w, const struct cert_issuer *issuer,
+                   const struct cert_wish *wish) {
         size_t mark = der_mark(w);
 
         if (wish->profile->ocsp_nocheck)
@@ -179,7 +183,8 @@ void cert_put_leaf(struct der_writer *w, const struct cert_issuer *issuer, const
         put_head(w, issuer->subject, issuer->algorithm, wish->serial, mark);
 }
 
-void cert_put_ca(struct der_writer *w, const struct cert_issuer *issuer, const struct ca_wish *wish) {
+void cert_put_ca(struct der_writer *w, const struct cert_issuer *issuer,
+                 const struct ca_wish *wish) {
         size_t mark = der_mark(w);
         uint8_t subject_octets[512];
         struct der_writer subject;
@@ -199,16 +204,19 @@ void cert_put_ca(struct der_writer *w, const struct cert_issuer *issuer, const s
         w->failed |= subject.failed;
         der_put_raw(w, der_writer_bytes(&subject));
         put_validity(w, &wish->validity);
-        put_head(w, wish->self_signed ? der_writer_bytes(&subject) : issuer->subject, issuer->algorithm, wish->serial, mark);
+        put_head(w, wish->self_signed ? der_writer_bytes(&subject) : issuer->subject,
+                 issuer->algorithm, wish->serial, mark);
 }
 
-int cert_sign(const struct private_key *key, struct bytes tbs, struct buffer *ret, struct error *err) {
+int cert_sign(const struct private_key *key, struct bytes tbs, struct buffer *ret,
+              struct error *err) {
         uint8_t octets[CERT_MAX + SIGNATURE_MAX + 64], signature[SIGNATURE_MAX];
         struct der_writer w;
         size_t size;
 
         if (tbs.size == 0)
-                return error_set(err, ERR_INTERNAL, "the certificate does not fit into %u bytes", CERT_MAX);
+                return error_set(err, ERR_INTERNAL, "the certificate does not fit into %u bytes",
+                                 CERT_MAX);
         if (private_key_sign(key, tbs, signature, &size, err) < 0)
                 return -1;
         der_writer_init(&w, octets, sizeof(octets));
@@ -217,44 +225,54 @@ int cert_sign(const struct private_key *key, struct bytes tbs, struct buffer *re
         der_put_raw(&w, tbs);
         der_wrap(&w, DER_SEQUENCE, 0);
         if (w.failed)
-                return error_set(err, ERR_INTERNAL, "the certificate does not fit into %u bytes", CERT_MAX);
+                return error_set(err, ERR_INTERNAL, "the certificate does not fit into %u bytes",
+                                 CERT_MAX);
         buffer_append(ret, der_writer_bytes(&w));
         return ret->failed ? error_no_memory(err) : 0;
 }
 
 /* ---- validity ---- */
 
-int cert_validity(const struct profile *profile, int64_t now, int64_t not_before, int64_t lifetime_s,
-                  const struct validity *issuer, struct validity *ret, bool *ret_cut, struct error *err) {
+int cert_validity(const struct profile *profile, int64_t now, int64_t not_before,
+                  int64_t lifetime_s, const struct validity *issuer, struct validity *ret,
+                  bool *ret_cut, struct error *err) {
         struct validity v;
         char asked[DURATION_TEXT_MAX], most[DURATION_TEXT_MAX], at[MOMENT_TEXT_MAX];
 
         if (lifetime_s == 0)
                 lifetime_s = profile->validity_default_s;
         if (lifetime_s < 60 || lifetime_s > profile->validity_max_s)
-                return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "validity",
-                                       "a validity of %s was asked for: the profile '%s' gives from 60s to %s",
-                                       duration_format(lifetime_s, asked), profile->name,
-                                       duration_format(profile->validity_max_s, most));
+                return error_set_field(
+                        err, ERR_VALIDITY_OUT_OF_RANGE, "validity",
+                        "a validity of %s was asked for: the profile '%s' gives from 60s to %s",
+                        duration_format(lifetime_s, asked), profile->name,
+                        duration_format(profile->validity_max_s, most));
         /* a start in the past would make an age that the certificate does not have; one far off would outlive its key */
-        if (not_before && (not_before < now - profile->backdate_s - 60 || not_before > now + profile->validity_max_s))
+        if (not_before &&
+            (not_before < now - profile->backdate_s - 60 ||
+             not_before > now + profile->validity_max_s))
                 return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "not_before",
                                        "not_before is %s: it may be from %s before now to %s after",
-                                       moment_format(not_before < 0 || not_before > MOMENT_LAST ? 0 : not_before, at),
+                                       moment_format(not_before < 0 || not_before > MOMENT_LAST
+                                                             ? 0
+                                                             : not_before,
+                                                     at),
                                        duration_format(profile->backdate_s, asked),
                                        duration_format(profile->validity_max_s, most));
         v.not_before = not_before ? not_before : now - profile->backdate_s;
         if (v.not_before < issuer->not_before)
                 v.not_before = issuer->not_before;
-        v.not_after = v.not_before + lifetime_s - 1; /* both ends are inclusive: RFC 5280 §4.1.2.5 */
+        v.not_after = v.not_before + lifetime_s -
+                1; /* both ends are inclusive: RFC 5280 §4.1.2.5 */
         *ret_cut = v.not_after > issuer->not_after;
         if (*ret_cut)
                 v.not_after = issuer->not_after;
         if (v.not_after <= v.not_before || v.not_after <= now)
-                return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "validity",
-                                       "the certificate would end at %s, before it begins or before now: the issuer ends "
-                                       "then, or not_before is too early",
-                                       moment_format(v.not_after < 0 ? 0 : v.not_after, at));
+                return error_set_field(
+                        err, ERR_VALIDITY_OUT_OF_RANGE, "validity",
+                        "the certificate would end at %s, before it begins or before now: the issuer ends "
+                        "then, or not_before is too early",
+                        moment_format(v.not_after < 0 ? 0 : v.not_after, at));
         *ret = v;
         return 0;
 }

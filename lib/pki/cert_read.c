@@ -18,7 +18,8 @@ static void read_san(struct cert *c, struct bytes value, bool critical, struct d
         c->san_critical = critical;
 }
 
-static void read_basic_constraints(struct cert *c, struct bytes value, bool critical, struct der_reader *r) {
+static void read_basic_constraints(struct cert *c, struct bytes value, bool critical,
+                                   struct der_reader *r) {
         struct der_reader outer = der_reader(value), inner = der_enter(&outer, DER_SEQUENCE);
 
         (void) critical;
@@ -34,7 +35,8 @@ static void read_basic_constraints(struct cert *c, struct bytes value, bool crit
                 der_fail(r);
 }
 
-static void read_key_usage(struct cert *c, struct bytes value, bool critical, struct der_reader *r) {
+static void read_key_usage(struct cert *c, struct bytes value, bool critical,
+                           struct der_reader *r) {
         struct der_reader outer = der_reader(value);
 
         c->has_key_usage = true;
@@ -44,7 +46,8 @@ static void read_key_usage(struct cert *c, struct bytes value, bool critical, st
                 der_fail(r);
 }
 
-static void read_subject_key_id(struct cert *c, struct bytes value, bool critical, struct der_reader *r) {
+static void read_subject_key_id(struct cert *c, struct bytes value, bool critical,
+                                struct der_reader *r) {
         struct der_reader outer = der_reader(value);
 
         (void) critical;
@@ -53,7 +56,8 @@ static void read_subject_key_id(struct cert *c, struct bytes value, bool critica
                 der_fail(r);
 }
 
-static void read_authority_key_id(struct cert *c, struct bytes value, bool critical, struct der_reader *r) {
+static void read_authority_key_id(struct cert *c, struct bytes value, bool critical,
+                                  struct der_reader *r) {
         struct der_reader outer = der_reader(value), inner = der_enter(&outer, DER_SEQUENCE);
 
         (void) critical;
@@ -64,7 +68,8 @@ static void read_authority_key_id(struct cert *c, struct bytes value, bool criti
 }
 
 #define VIEW_READER(name, member) \
-        static void name(struct cert *c, struct bytes value, bool critical, struct der_reader *r) { \
+        static void name(struct cert *c, struct bytes value, bool critical, \
+                         struct der_reader *r) { \
                 (void) critical; \
                 (void) r; \
                 c->member = value; \
@@ -74,7 +79,8 @@ VIEW_READER(read_name_constraints, name_constraints)
 VIEW_READER(read_crl_distribution_points, crl_distribution_points)
 VIEW_READER(read_authority_info_access, authority_info_access)
 
-static void read_ocsp_nocheck(struct cert *c, struct bytes value, bool critical, struct der_reader *r) {
+static void read_ocsp_nocheck(struct cert *c, struct bytes value, bool critical,
+                              struct der_reader *r) {
         (void) value;
         (void) critical;
         (void) r;
@@ -99,9 +105,11 @@ static const struct {
         { OCTETS("\x2b\x06\x01\x05\x05\x07\x30\x01\x05"), read_ocsp_nocheck },
 };
 
-static void read_extension(struct cert *c, struct bytes oid, bool critical, struct bytes value, struct der_reader *r) {
+static void read_extension(struct cert *c, struct bytes oid, bool critical, struct bytes value,
+                           struct der_reader *r) {
         for (size_t i = 0; i < ARRAY_SIZE(extension_readers); i++) {
-                if (bytes_equal(oid, BYTES(extension_readers[i].oid, extension_readers[i].oid_size))) {
+                if (bytes_equal(oid,
+                                BYTES(extension_readers[i].oid, extension_readers[i].oid_size))) {
                         extension_readers[i].read(c, value, critical, r);
                         return;
                 }
@@ -169,20 +177,24 @@ static void read_tbs(struct cert *c, struct der_reader *tbs) {
 }
 
 int cert_read(struct bytes der, struct cert *ret, struct error *err) {
-        struct der_reader outer = der_reader(der), inner = der_enter(&outer, DER_SEQUENCE), tbs_element, tbs;
+        struct der_reader outer = der_reader(der), inner = der_enter(&outer, DER_SEQUENCE),
+                          tbs_element, tbs;
         struct cert c = { .der = der, .path_length = -1 };
 
         c.tbs = der_get_element(&inner, DER_SEQUENCE);
         c.algorithm = der_get_element(&inner, DER_SEQUENCE);
         c.signature = der_get_bit_string(&inner);
         if (!der_done(&inner) || !der_done(&outer))
-                return error_set(err, ERR_CSR_MALFORMED, "the certificate of %zu bytes is not DER of a Certificate", der.size);
+                return error_set(err, ERR_CSR_MALFORMED,
+                                 "the certificate of %zu bytes is not DER of a Certificate",
+                                 der.size);
         tbs_element = der_reader(c.tbs);
         tbs = der_enter(&tbs_element, DER_SEQUENCE);
         read_tbs(&c, &tbs);
         if (!der_done(&tbs))
-                return error_set(err, ERR_CSR_MALFORMED,
-                                 "the certificate is not an X.509 version 3 certificate as RFC 5280 writes it");
+                return error_set(
+                        err, ERR_CSR_MALFORMED,
+                        "the certificate is not an X.509 version 3 certificate as RFC 5280 writes it");
         *ret = c;
         return 0;
 }
@@ -196,15 +208,16 @@ struct comparison {
 };
 
 static bool same_issuer(const struct comparison *c) {
-        return bytes_equal(c->cert->issuer, c->issuer->subject) && bytes_equal(c->cert->algorithm, c->issuer->algorithm) &&
+        return bytes_equal(c->cert->issuer, c->issuer->subject) &&
+                bytes_equal(c->cert->algorithm, c->issuer->algorithm) &&
                 bytes_equal(c->cert->authority_key_id, BYTES(c->issuer->key_id, KEY_ID_SIZE));
 }
 
 static bool same_serial(const struct comparison *c) {
         if (c->wish->serial.size)
                 return bytes_equal(c->cert->serial, c->wish->serial);
-        return c->cert->serial.size >= 8 && c->cert->serial.size <= SERIAL_MAX && !(c->cert->serial.data[0] & 0x80) &&
-                c->cert->serial.data[0] != 0;
+        return c->cert->serial.size >= 8 && c->cert->serial.size <= SERIAL_MAX &&
+                !(c->cert->serial.data[0] & 0x80) && c->cert->serial.data[0] != 0;
 }
 
 static bool same_rest(const struct comparison *c) {
@@ -229,24 +242,28 @@ static bool same_validity(const struct comparison *c) {
 }
 
 static bool is_leaf(const struct comparison *c) {
-        return !c->cert->is_ca && !(c->cert->key_usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)) && !c->cert->unknown_critical;
+        return !c->cert->is_ca && !(c->cert->key_usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)) &&
+                !c->cert->unknown_critical;
 }
 
 static const struct {
         const char *what;
         bool (*same)(const struct comparison *c);
 } comparisons[] = {
-        { "issuer", same_issuer },     { "serial number", same_serial },  { "public key", same_key },
-        { "validity", same_validity }, { "CA bit or key usage", is_leaf }, { "names or extensions", same_rest },
+        { "issuer", same_issuer },          { "serial number", same_serial },
+        { "public key", same_key },         { "validity", same_validity },
+        { "CA bit or key usage", is_leaf }, { "names or extensions", same_rest },
 };
 
-int cert_compare(const struct cert *cert, const struct cert_issuer *issuer, const struct cert_wish *wish, struct error *err) {
+int cert_compare(const struct cert *cert, const struct cert_issuer *issuer,
+                 const struct cert_wish *wish, struct error *err) {
         struct comparison c = { cert, issuer, wish };
 
         for (size_t i = 0; i < ARRAY_SIZE(comparisons); i++)
                 if (!comparisons[i].same(&c))
-                        return error_set(err, ERR_SIGNER_WRONG,
-                                         "the signer's certificate has another %s than what was asked for: it is not given out",
-                                         comparisons[i].what);
+                        return error_set(
+                                err, ERR_SIGNER_WRONG,
+                                "the signer's certificate has another %s than what was asked for: it is not given out",
+                                comparisons[i].what);
         return 0;
 }

@@ -8,7 +8,8 @@
 
 #include "san.h"
 
-#define CONSTRAINTS_MAX 128 /* entries of one CA, permitted and excluded together: the defaults are 44, a domain of one's own 5 */
+#define CONSTRAINTS_MAX \
+        128 /* entries of one CA, permitted and excluded together: the defaults are 44, a domain of one's own 5 */
 
 struct name_constraints; /* opaque: permitted and excluded subtrees of DNS, e-mail, IP and URI */
 
@@ -76,8 +77,8 @@ int constraints_check(const struct name_constraints *nc, const struct san *name,
  * constraints_check_list() - the same for all names
  * @field: set as "<field>[i]" on the name that fails
  */
-int constraints_check_list(const struct name_constraints *nc, const struct san_list *names, const char *field,
-                           struct error *err);
+int constraints_check_list(const struct name_constraints *nc, const struct san_list *names,
+                           const char *field, struct error *err);
 
 enum constraints_list {
         CONSTRAINTS_PERMITTED,
@@ -87,8 +88,8 @@ enum constraints_list {
 /** constraints_count(), constraints_text() - the entries as text, e.g. type SAN_IP and "10.0.0.0/8", "*" for every name of
  *  a kind; for status and JSON */
 size_t constraints_count(const struct name_constraints *nc, enum constraints_list which);
-const char *constraints_text(const struct name_constraints *nc, enum constraints_list which, size_t i,
-                             enum san_type *ret_type, char *out, size_t size);
+const char *constraints_text(const struct name_constraints *nc, enum constraints_list which,
+                             size_t i, enum san_type *ret_type, char *out, size_t size);
 
 /** constraints_describe() - one paragraph in plain words: "home.arpa, lan, … and what is below them; the addresses …" */
 void constraints_describe(const struct name_constraints *nc, struct buffer *out);

@@ -54,8 +54,8 @@ static const char *extension_field(struct bytes oid, char *out, size_t size) {
 static int malformed_extension(struct bytes oid, const char *reason, struct error *err) {
         char field[ERROR_FIELD_MAX], text[OID_MAX_TEXT];
 
-        return error_set_field(err, ERR_CSR_MALFORMED, extension_field(oid, field, sizeof(field)), "the extension %s %s",
-                               oid_text(oid, text, sizeof(text)), reason);
+        return error_set_field(err, ERR_CSR_MALFORMED, extension_field(oid, field, sizeof(field)),
+                               "the extension %s %s", oid_text(oid, text, sizeof(text)), reason);
 }
 
 /* X.690 §8.19: at least one octet, every arc ended and without leading zeros. */
@@ -79,13 +79,15 @@ static bool contains(const struct bytes *oids, size_t count, struct bytes oid) {
 
 /* ---- extensions: a reader of the extnValue's content for each that means something here ---- */
 
-static int read_subject_alt_name(struct csr *csr, struct bytes oid, struct bytes value, struct error *err) {
+static int read_subject_alt_name(struct csr *csr, struct bytes oid, struct bytes value,
+                                 struct error *err) {
         (void) oid;
         return san_list_from_der(&csr->names, value, "csr.san", err);
 }
 
 /* RFC 5280 §4.2.1.3: at least one bit, and the nine that there are. */
-static int read_key_usage(struct csr *csr, struct bytes oid, struct bytes value, struct error *err) {
+static int read_key_usage(struct csr *csr, struct bytes oid, struct bytes value,
+                          struct error *err) {
         struct der_reader r = der_reader(value);
 
         csr->key_usage = der_get_bits(&r);
@@ -100,7 +102,8 @@ static int read_key_usage(struct csr *csr, struct bytes oid, struct bytes value,
 }
 
 /* RFC 5280 §4.2.1.12: at least one purpose. */
-static int read_extended_key_usage(struct csr *csr, struct bytes oid, struct bytes value, struct error *err) {
+static int read_extended_key_usage(struct csr *csr, struct bytes oid, struct bytes value,
+                                   struct error *err) {
         struct der_reader outer = der_reader(value);
         struct der_reader list = der_enter(&outer, DER_SEQUENCE);
 
@@ -108,17 +111,21 @@ static int read_extended_key_usage(struct csr *csr, struct bytes oid, struct byt
                 struct bytes purpose = der_get(&list, DER_OID);
 
                 if (list.failed || !oid_is_valid(purpose))
-                        return malformed_extension(oid, "is not a list of key purposes in DER", err);
+                        return malformed_extension(oid, "is not a list of key purposes in DER",
+                                                   err);
                 if (contains(csr->extended_key_usage, csr->extended_key_usage_count, purpose))
                         continue;
                 if (csr->extended_key_usage_count == CSR_EKU_MAX)
-                        return malformed_extension(oid, "has too many key purposes: at most 16 are read", err);
+                        return malformed_extension(oid,
+                                                   "has too many key purposes: at most 16 are read",
+                                                   err);
                 csr->extended_key_usage[csr->extended_key_usage_count++] = purpose;
         }
         if (!der_done(&list) || !der_done(&outer))
                 return malformed_extension(oid, "is not a list of key purposes in DER", err);
         if (csr->extended_key_usage_count == 0)
-                return malformed_extension(oid, "is an empty list: leave it out, or name a purpose", err);
+                return malformed_extension(oid, "is an empty list: leave it out, or name a purpose",
+                                           err);
         return 0;
 }
 
@@ -126,7 +133,8 @@ static int read_extended_key_usage(struct csr *csr, struct bytes oid, struct byt
  * RFC 5280 §4.2.1.9. A written-out CA:FALSE is against DER (X.690 §11.5) and all the same what many programs send, so it is
  * taken here, as nowhere else.
  */
-static int read_basic_constraints(struct csr *csr, struct bytes oid, struct bytes value, struct error *err) {
+static int read_basic_constraints(struct csr *csr, struct bytes oid, struct bytes value,
+                                  struct error *err) {
         struct der_reader outer = der_reader(value);
         struct der_reader body = der_enter(&outer, DER_SEQUENCE);
         char field[ERROR_FIELD_MAX];
@@ -140,12 +148,14 @@ static int read_basic_constraints(struct csr *csr, struct bytes oid, struct byte
         if (!der_done(&body) || !der_done(&outer))
                 return malformed_extension(oid, "is not BasicConstraints in DER", err);
         if (has_path_length && !csr->wants_ca)
-                return error_set_field(err, ERR_CSR_EXTENSION, extension_field(oid, field, sizeof(field)),
-                                       "the request has a path length without CA:TRUE: leave basicConstraints out");
+                return error_set_field(
+                        err, ERR_CSR_EXTENSION, extension_field(oid, field, sizeof(field)),
+                        "the request has a path length without CA:TRUE: leave basicConstraints out");
         return 0;
 }
 
-static int read_subject_key_id(struct csr *csr, struct bytes oid, struct bytes value, struct error *err) {
+static int read_subject_key_id(struct csr *csr, struct bytes oid, struct bytes value,
+                               struct error *err) {
         struct der_reader r = der_reader(value);
 
         (void) csr; /* the certificate gets one that is computed from its key */
@@ -164,7 +174,8 @@ static const struct {
         { OID_CE_SUBJECT_KEY_ID, read_subject_key_id },
 };
 
-static int read_extension_value(struct csr *csr, struct bytes oid, struct bytes value, struct error *err) {
+static int read_extension_value(struct csr *csr, struct bytes oid, struct bytes value,
+                                struct error *err) {
         for (size_t i = 0; i < ARRAY_SIZE(extensions); i++)
                 if (bytes_equal(oid, extensions[i].oid))
                         return extensions[i].read(csr, oid, value, err);
@@ -173,7 +184,8 @@ static int read_extension_value(struct csr *csr, struct bytes oid, struct bytes 
 }
 
 /* Extension ::= SEQUENCE { extnID, critical DEFAULT FALSE, extnValue } (RFC 5280 §4.1); @seen: all before it */
-static int read_extension(struct csr *csr, struct der_reader *list, struct bytes *seen, size_t *count, struct error *err) {
+static int read_extension(struct csr *csr, struct der_reader *list, struct bytes *seen,
+                          size_t *count, struct error *err) {
         struct der_reader body = der_enter(list, DER_SEQUENCE);
         struct bytes oid = der_get(&body, DER_OID), value;
         bool has_critical = der_next_is(&body, DER_BOOLEAN);
@@ -181,21 +193,26 @@ static int read_extension(struct csr *csr, struct der_reader *list, struct bytes
 
         value = der_get(&body, DER_OCTET_STRING);
         if (!oid_is_valid(oid))
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.extensions", "extension %zu of the request is not an Extension in DER",
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr.extensions",
+                                       "extension %zu of the request is not an Extension in DER",
                                        *count + 1);
         if (!der_done(&body))
                 return malformed_extension(oid, "is not an Extension in DER", err);
         if (has_critical && !critical)
-                return malformed_extension(oid, "says that it is not critical: in DER that is left out", err);
+                return malformed_extension(oid,
+                                           "says that it is not critical: in DER that is left out",
+                                           err);
         if (contains(seen, *count, oid))
                 return malformed_extension(oid, "is there twice", err);
         if (*count == CSR_EXTENSION_MAX)
-                return malformed_extension(oid, "is one too many: at most 32 extensions are read", err);
+                return malformed_extension(oid, "is one too many: at most 32 extensions are read",
+                                           err);
         seen[(*count)++] = oid;
         return read_extension_value(csr, oid, value, err);
 }
 
-static int read_extension_request(struct csr *csr, struct bytes value, bool *ret_has_names, struct error *err) {
+static int read_extension_request(struct csr *csr, struct bytes value, bool *ret_has_names,
+                                  struct error *err) {
         struct bytes seen[CSR_EXTENSION_MAX];
         struct der_reader outer = der_reader(value);
         struct der_reader list = der_enter(&outer, DER_SEQUENCE);
@@ -205,9 +222,11 @@ static int read_extension_request(struct csr *csr, struct bytes value, bool *ret
                 if (read_extension(csr, &list, seen, &count, err) < 0)
                         return -1;
         if (!der_done(&list) || !der_done(&outer))
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.extensions", "the extensionRequest is not a list of extensions in DER");
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr.extensions",
+                                       "the extensionRequest is not a list of extensions in DER");
         if (count == 0)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.extensions", "the extensionRequest is empty: leave it out");
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr.extensions",
+                                       "the extensionRequest is empty: leave it out");
         *ret_has_names = contains(seen, count, OID_CE_SUBJECT_ALT_NAME);
         return 0;
 }
@@ -215,8 +234,8 @@ static int read_extension_request(struct csr *csr, struct bytes value, bool *ret
 /* ---- attributes (RFC 2986 §4.1, RFC 2985 §5.4) ---- */
 
 /* Attribute ::= SEQUENCE { type, SET OF one value }; @seen: all before it */
-static int read_attribute(struct csr *csr, struct der_reader *set, struct bytes *seen, size_t *count, bool *has_names,
-                          struct error *err) {
+static int read_attribute(struct csr *csr, struct der_reader *set, struct bytes *seen,
+                          size_t *count, bool *has_names, struct error *err) {
         struct der_reader body = der_enter(set, DER_SEQUENCE);
         struct bytes oid = der_get(&body, DER_OID), value;
         struct der_reader values = der_enter(&body, DER_SET);
@@ -224,15 +243,19 @@ static int read_attribute(struct csr *csr, struct der_reader *set, struct bytes 
 
         value = der_get_element(&values, /* tag= */ 0);
         if (!oid_is_valid(oid))
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes", "attribute %zu of the request is not an Attribute in DER",
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes",
+                                       "attribute %zu of the request is not an Attribute in DER",
                                        *count + 1);
         (void) oid_text(oid, text, sizeof(text));
         if (!der_done(&body) || !der_done(&values))
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes", "the attribute %s is not a SET of one value in DER", text);
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes",
+                                       "the attribute %s is not a SET of one value in DER", text);
         if (contains(seen, *count, oid))
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes", "the attribute %s is there twice", text);
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes",
+                                       "the attribute %s is there twice", text);
         if (*count == CSR_EXTENSION_MAX)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes", "there are more than %d attributes", CSR_EXTENSION_MAX);
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes",
+                                       "there are more than %d attributes", CSR_EXTENSION_MAX);
         seen[(*count)++] = oid;
         if (bytes_equal(oid, OID_EXTENSION_REQUEST))
                 return read_extension_request(csr, value, has_names, err);
@@ -241,7 +264,8 @@ static int read_attribute(struct csr *csr, struct der_reader *set, struct bytes 
         return 0;
 }
 
-static int read_attributes(struct csr *csr, struct bytes attributes, bool *ret_has_names, struct error *err) {
+static int read_attributes(struct csr *csr, struct bytes attributes, bool *ret_has_names,
+                           struct error *err) {
         struct bytes seen[CSR_EXTENSION_MAX];
         struct der_reader set = der_reader(attributes);
         size_t count = 0;
@@ -249,7 +273,9 @@ static int read_attributes(struct csr *csr, struct bytes attributes, bool *ret_h
         while (der_more(&set))
                 if (read_attribute(csr, &set, seen, &count, ret_has_names, err) < 0)
                         return -1;
-        return der_done(&set) ? 0 : error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes", "the attributes are not in DER");
+        return der_done(&set) ? 0
+                              : error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes",
+                                                "the attributes are not in DER");
 }
 
 /* ---- the request ---- */
@@ -262,18 +288,25 @@ static int malformed_outside(struct bytes der, struct error *err) {
         if (der.size == 0)
                 return error_set_field(err, ERR_CSR_MALFORMED, "csr", "the request is empty");
         if (der.data[0] != DER_SEQUENCE)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr", "the request starts with octet 0x%02x: it is neither DER nor PEM",
-                                       der.data[0]);
+                return error_set_field(
+                        err, ERR_CSR_MALFORMED, "csr",
+                        "the request starts with octet 0x%02x: it is neither DER nor PEM",
+                        der.data[0]);
         if (der.size > 1 && der.data[1] == 0x80)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr", "the request is in BER of indefinite length: send DER");
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr",
+                                       "the request is in BER of indefinite length: send DER");
         whole = der_get_element(&r, DER_SEQUENCE);
         if (whole.size == 0)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr", "the request was cut at %zu octets, or is not in DER", der.size);
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr",
+                                       "the request was cut at %zu octets, or is not in DER",
+                                       der.size);
         if (whole.size < der.size)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr", "%zu octets follow the request", der.size - whole.size);
-        return error_set_field(err, ERR_CSR_MALFORMED, "csr",
-                               "the request is not a CertificationRequest (PKCS#10, RFC 2986) in DER: make it with 'cactl', "
-                               "'openssl req -new' or 'certtool --generate-request'");
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr",
+                                       "%zu octets follow the request", der.size - whole.size);
+        return error_set_field(
+                err, ERR_CSR_MALFORMED, "csr",
+                "the request is not a CertificationRequest (PKCS#10, RFC 2986) in DER: make it with 'cactl', "
+                "'openssl req -new' or 'certtool --generate-request'");
 }
 
 static int read_outside(struct csr *csr, struct error *err) {
@@ -294,22 +327,29 @@ static int read_info(struct csr *csr, struct bytes *ret_attributes, struct error
 
         *ret_attributes = BYTES_NONE;
         if (body.failed)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.version", "the request has no version: it is not a PKCS#10 request in DER");
+                return error_set_field(
+                        err, ERR_CSR_MALFORMED, "csr.version",
+                        "the request has no version: it is not a PKCS#10 request in DER");
         if (version.size != 1 || version.data[0] != 0)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.version",
-                                       "the request's version is 0x%02x%s: it must be 0, which means version 1 (RFC 2986 §4.1)",
-                                       version.data[0], version.size > 1 ? "…" : "");
+                return error_set_field(
+                        err, ERR_CSR_MALFORMED, "csr.version",
+                        "the request's version is 0x%02x%s: it must be 0, which means version 1 (RFC 2986 §4.1)",
+                        version.data[0], version.size > 1 ? "…" : "");
         csr->subject = der_get_element(&body, DER_SEQUENCE);
         if (body.failed)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.subject", "the request's subject is not a Name in DER");
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr.subject",
+                                       "the request's subject is not a Name in DER");
         csr->spki = der_get_element(&body, DER_SEQUENCE);
         if (body.failed)
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.key", "the request's public key is not a SubjectPublicKeyInfo in DER");
+                return error_set_field(
+                        err, ERR_CSR_MALFORMED, "csr.key",
+                        "the request's public key is not a SubjectPublicKeyInfo in DER");
         if (der_more(&body))
                 *ret_attributes = der_get(&body, ATTRIBUTES_CONTEXT);
         if (!der_done(&body))
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr.attributes",
-                                       "after the public key the request holds something else than its attributes in DER");
+                return error_set_field(
+                        err, ERR_CSR_MALFORMED, "csr.attributes",
+                        "after the public key the request holds something else than its attributes in DER");
         return 0;
 }
 
@@ -342,7 +382,9 @@ int csr_from_der(struct bytes der, struct csr **ret, struct error *err) {
         if (der.size == 0)
                 return malformed_outside(der, err);
         if (der.size > CSR_MAX)
-                return error_set_field(err, ERR_BODY_TOO_LARGE, "csr", "the request has %zu octets: at most %u are taken", der.size, CSR_MAX);
+                return error_set_field(err, ERR_BODY_TOO_LARGE, "csr",
+                                       "the request has %zu octets: at most %u are taken", der.size,
+                                       CSR_MAX);
         csr = csr_new(der);
         if (!csr)
                 return error_no_memory(err);
@@ -367,9 +409,10 @@ int csr_verify(const struct csr *csr, struct error *err) {
 /* ---- what a person or a program sends ---- */
 
 static int private_key_sent(struct error *err) {
-        return error_set_field(err, ERR_PRIVATE_KEY_IN_BODY, "csr",
-                               "a private key was sent. It is not kept here, but consider it lost: make a new key, and send the request "
-                               "('-----BEGIN CERTIFICATE REQUEST-----') alone");
+        return error_set_field(
+                err, ERR_PRIVATE_KEY_IN_BODY, "csr",
+                "a private key was sent. It is not kept here, but consider it lost: make a new key, and send the request "
+                "('-----BEGIN CERTIFICATE REQUEST-----') alone");
 }
 
 /*
@@ -386,7 +429,8 @@ static int refuse_other_der(struct bytes der, struct error *err) {
         if (der_next_is(&first, DER_OID) && der_next_is(&body, DER_OCTET_STRING))
                 return private_key_sent(err);
         if (der_next_is(&first, DER_CONTEXT_CONSTRUCTED(0)))
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr", "a certificate was sent in place of a request");
+                return error_set_field(err, ERR_CSR_MALFORMED, "csr",
+                                       "a certificate was sent in place of a request");
         return 0;
 }
 
@@ -405,7 +449,8 @@ static bool is_der(struct bytes text) {
 }
 
 static bool is_request_label(const char *label) {
-        return strcmp(label, "CERTIFICATE REQUEST") == 0 || strcmp(label, "NEW CERTIFICATE REQUEST") == 0;
+        return strcmp(label, "CERTIFICATE REQUEST") == 0 ||
+                strcmp(label, "NEW CERTIFICATE REQUEST") == 0;
 }
 
 /* PEM that cannot be read is a request that cannot be read. */
@@ -433,18 +478,21 @@ static int find_request(struct bytes text, struct buffer *ret_der, struct error 
                         continue;
                 }
                 if (ret_der->size)
-                        return error_set_field(err, ERR_CSR_MALFORMED, "csr", "there are two requests: send one at a time");
+                        return error_set_field(err, ERR_CSR_MALFORMED, "csr",
+                                               "there are two requests: send one at a time");
                 buffer_append(ret_der, buffer_bytes(&der));
                 if (ret_der->failed)
                         return error_no_memory(err);
         }
         /* "EC PARAMETERS" beside a request is what `openssl ecparam` leaves; a certificate means that the wrong file was sent. */
         if (strstr(other, "CERTIFICATE"))
-                return error_set_field(err, ERR_CSR_MALFORMED, "csr", "a certificate was sent, where a request alone is wanted");
-        if (ret_der->size == 0)
                 return error_set_field(err, ERR_CSR_MALFORMED, "csr",
-                                       "there is no request in it%s%s%s: it starts with '-----BEGIN CERTIFICATE REQUEST-----', or is DER",
-                                       other[0] ? " but a '" : "", other, other[0] ? "'" : "");
+                                       "a certificate was sent, where a request alone is wanted");
+        if (ret_der->size == 0)
+                return error_set_field(
+                        err, ERR_CSR_MALFORMED, "csr",
+                        "there is no request in it%s%s%s: it starts with '-----BEGIN CERTIFICATE REQUEST-----', or is DER",
+                        other[0] ? " but a '" : "", other, other[0] ? "'" : "");
         return 0;
 }
 
@@ -452,7 +500,8 @@ int csr_from_text(struct bytes text, struct csr **ret, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
 
         if (text.size > CSR_TEXT_MAX)
-                return error_set_field(err, ERR_BODY_TOO_LARGE, "csr", "the text has %zu octets: at most %u are taken", text.size,
+                return error_set_field(err, ERR_BODY_TOO_LARGE, "csr",
+                                       "the text has %zu octets: at most %u are taken", text.size,
                                        CSR_TEXT_MAX);
         if (pem_has_private_key(text))
                 return private_key_sent(err);
@@ -466,12 +515,14 @@ int csr_from_text(struct bytes text, struct csr **ret, struct error *err) {
 /* ---- making one ---- */
 
 /* CertificationRequestInfo, from its end to its start */
-static struct bytes put_info(struct der_writer *w, struct bytes spki, const char *common_name, const struct san_list *names) {
+static struct bytes put_info(struct der_writer *w, struct bytes spki, const char *common_name,
+                             const struct san_list *names) {
         if (names && names->count) {
                 san_list_put_der(names, w);
                 der_wrap(w, DER_OCTET_STRING, /* mark= */ 0);
                 if (!common_name)
-                        der_put_true(w); /* RFC 5280 §4.2.1.6: critical where the subject is empty */
+                        der_put_true(
+                                w); /* RFC 5280 §4.2.1.6: critical where the subject is empty */
                 der_put(w, DER_OID, OID_CE_SUBJECT_ALT_NAME);
                 der_wrap(w, DER_SEQUENCE, /* mark= */ 0);
                 der_wrap(w, DER_SEQUENCE, /* mark= */ 0);
@@ -487,8 +538,8 @@ static struct bytes put_info(struct der_writer *w, struct bytes spki, const char
         return der_writer_bytes(w);
 }
 
-int csr_create(const struct private_key *key, const char *common_name, const struct san_list *names, struct buffer *ret,
-               struct error *err) {
+int csr_create(const struct private_key *key, const char *common_name, const struct san_list *names,
+               struct buffer *ret, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer spki = { 0 }, info_room = { 0 }, csr_room = { 0 };
         uint8_t signature[SIGNATURE_MAX];
         size_t signature_size = 0;
@@ -510,7 +561,10 @@ int csr_create(const struct private_key *key, const char *common_name, const str
         der_put_raw(&w, info);
         der_wrap(&w, DER_SEQUENCE, /* mark= */ 0);
         if (info.size == 0 || w.failed)
-                return error_set(err, ERR_NAMES_TOO_MANY, "a request with these names is larger than %u octets: leave some out", CSR_MAX);
+                return error_set(
+                        err, ERR_NAMES_TOO_MANY,
+                        "a request with these names is larger than %u octets: leave some out",
+                        CSR_MAX);
         buffer_append(ret, der_writer_bytes(&w));
         return ret->failed ? error_no_memory(err) : 0;
 }

@@ -36,16 +36,19 @@ struct csr {
         struct bytes subject; /* Name, header included */
         struct bytes common_name;
         struct public_key *key; /* checked */
-        struct san_list names;  /* of its subjectAltName; without one, the CN where it is a well-formed DNS name, address or e-mail address */
+        struct san_list
+                names; /* of its subjectAltName; without one, the CN where it is a well-formed DNS name, address or e-mail address */
         bool names_from_cn;
-        bool wants_ca;       /* basicConstraints says CA:TRUE */
+        bool wants_ca; /* basicConstraints says CA:TRUE */
         bool has_key_usage;
-        uint32_t key_usage;  /* enum key_usage, where has_key_usage */
+        uint32_t key_usage;                           /* enum key_usage, where has_key_usage */
         struct bytes extended_key_usage[CSR_EKU_MAX]; /* OIDs */
         size_t extended_key_usage_count;
-        struct bytes other_extensions[CSR_EXTENSION_MAX]; /* OIDs of extensions that are none of: SAN, KU, EKU, BC, SKI */
+        struct bytes other_extensions
+                [CSR_EXTENSION_MAX]; /* OIDs of extensions that are none of: SAN, KU, EKU, BC, SKI */
         size_t other_extension_count;
-        struct bytes other_attributes[CSR_EXTENSION_MAX]; /* OIDs of attributes that are neither extensionRequest nor challengePassword */
+        struct bytes other_attributes
+                [CSR_EXTENSION_MAX]; /* OIDs of attributes that are neither extensionRequest nor challengePassword */
         size_t other_attribute_count;
 };
 
@@ -74,5 +77,5 @@ int csr_verify(const struct csr *csr, struct error *err);
  * csr_create() - make a CSR for a key: subject CN = @common_name (NULL: empty), subjectAltName = @names; for cactl
  * @ret: DER, appended
  */
-int csr_create(const struct private_key *key, const char *common_name, const struct san_list *names, struct buffer *ret,
-               struct error *err);
+int csr_create(const struct private_key *key, const char *common_name, const struct san_list *names,
+               struct buffer *ret, struct error *err);

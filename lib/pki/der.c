@@ -126,7 +126,8 @@ void der_put_time(struct der_writer *w, int64_t t) {
         put_two_digits(&at, c.minute);
         put_two_digits(&at, c.second);
         *at++ = 'Z';
-        der_put(w, utc_time ? DER_UTC_TIME : DER_GENERALIZED_TIME, BYTES(text, (size_t) (at - text)));
+        der_put(w, utc_time ? DER_UTC_TIME : DER_GENERALIZED_TIME,
+                BYTES(text, (size_t) (at - text)));
 }
 
 /* ---- reader ---- */
@@ -164,7 +165,8 @@ struct bytes der_get_any(struct der_reader *r, uint8_t *ret_tag) {
                 return fail(r);
         *ret_tag = *r->at++;
         /* multi-octet tags appear nowhere in PKIX */
-        if ((*ret_tag & 0x1f) == 0x1f || !get_length(r, &length) || length > (size_t) (r->end - r->at))
+        if ((*ret_tag & 0x1f) == 0x1f || !get_length(r, &length) ||
+            length > (size_t) (r->end - r->at))
                 return fail(r);
         content = BYTES(r->at, length);
         r->at += length;
@@ -212,7 +214,8 @@ struct bytes der_get_integer(struct der_reader *r) {
 
         if (b.size == 0)
                 return fail(r);
-        if (b.size > 1 && ((b.data[0] == 0x00 && !(b.data[1] & 0x80)) || (b.data[0] == 0xff && b.data[1] & 0x80)))
+        if (b.size > 1 &&
+            ((b.data[0] == 0x00 && !(b.data[1] & 0x80)) || (b.data[0] == 0xff && b.data[1] & 0x80)))
                 return fail(r);
         return b;
 }
@@ -235,8 +238,9 @@ uint32_t der_get_bits(struct der_reader *r) {
         uint32_t bits = 0;
 
         if (b.size == 0 || b.size > 5 || b.data[0] > 7 || (b.size == 1 && b.data[0]) ||
-            (b.size > 1 && (b.data[b.size - 1] & (0xff >> (8 - b.data[0])) ||
-                            !(b.data[b.size - 1] >> b.data[0] & 1)))) {
+            (b.size > 1 &&
+             (b.data[b.size - 1] & (0xff >> (8 - b.data[0])) ||
+              !(b.data[b.size - 1] >> b.data[0] & 1)))) {
                 (void) fail(r);
                 return 0;
         }
@@ -270,8 +274,8 @@ int64_t der_get_time(struct der_reader *r) {
         int64_t t = 0;
         int year;
 
-        if (r->failed || (tag != DER_UTC_TIME && tag != DER_GENERALIZED_TIME) || b.size != 2 * parts + 1 ||
-            b.data[b.size - 1] != 'Z') {
+        if (r->failed || (tag != DER_UTC_TIME && tag != DER_GENERALIZED_TIME) ||
+            b.size != 2 * parts + 1 || b.data[b.size - 1] != 'Z') {
                 (void) fail(r);
                 return 0;
         }
@@ -289,7 +293,8 @@ int64_t der_get_time(struct der_reader *r) {
                 year = part[0] + (part[0] < 50 ? 2000 : 1900);
         }
         c = (struct civil_time){ year, p[1], p[2], p[3], p[4], p[5] };
-        if (moment_from_civil(&c, &t) < 0 || (tag == DER_GENERALIZED_TIME && year >= 1950 && year < 2050))
+        if (moment_from_civil(&c, &t) < 0 ||
+            (tag == DER_GENERALIZED_TIME && year >= 1950 && year < 2050))
                 (void) fail(r);
         return t;
 }

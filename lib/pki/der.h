@@ -96,7 +96,8 @@ struct der_reader {
 
 /** der_reader() - read @der from its start */
 static inline struct der_reader der_reader(struct bytes der) {
-        return (struct der_reader){ .at = der.data, .end = der.size ? der.data + der.size : der.data };
+        return (struct der_reader){ .at = der.data,
+                                    .end = der.size ? der.data + der.size : der.data };
 }
 
 /** der_more() - whether something is left and nothing has failed */

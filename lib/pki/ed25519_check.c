@@ -18,7 +18,8 @@ static const char *const small_order_y[] = {
         "1",
         "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec",
         "05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826",
-        "7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7" /* the negative of the one above */,
+        "7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7" /* the negative of the one above */
+        ,
 };
 
 static bool has_small_order(const mpz_t y) {
@@ -57,10 +58,12 @@ int ed25519_check(struct bytes key, struct error *err) {
         mpz_t y, p;
 
         if (key.size != ED25519_KEY_SIZE)
-                return error_set(err, ERR_KEY_INVALID, "an Ed25519 key has %u octets, not %zu", ED25519_KEY_SIZE, key.size);
+                return error_set(err, ERR_KEY_INVALID, "an Ed25519 key has %u octets, not %zu",
+                                 ED25519_KEY_SIZE, key.size);
         mpz_init(y);
         mpz_init_set_str(p, PRIME, 16);
-        mpz_import(y, key.size, /* order= */ -1, /* size= */ 1, /* endian= */ 0, /* nails= */ 0, key.data);
+        mpz_import(y, key.size, /* order= */ -1, /* size= */ 1, /* endian= */ 0, /* nails= */ 0,
+                   key.data);
         mpz_clrbit(y, 255); /* the sign of x */
         if (mpz_cmp(y, p) >= 0)
                 reason = "is not below the field's prime";
@@ -70,6 +73,7 @@ int ed25519_check(struct bytes key, struct error *err) {
                 reason = "is not on the curve";
         mpz_clears(y, p, NULL);
         if (reason)
-                return error_set(err, ERR_KEY_INVALID, "the Ed25519 key %s: make a new key", reason);
+                return error_set(err, ERR_KEY_INVALID, "the Ed25519 key %s: make a new key",
+                                 reason);
         return 0;
 }

@@ -37,7 +37,10 @@ static const struct {
         [KEY_ECDSA_P384] = { "ECDSA P-384", OID_CURVE_P384, 384, SIGN_ECDSA },
         [KEY_ECDSA_P521] = { "ECDSA P-521", OID_CURVE_P521, 521, SIGN_ECDSA },
         [KEY_ED25519] = { "Ed25519", { NULL, 0 }, 256, "sign with Ed25519" },
-        [KEY_RSA] = { "RSA", { NULL, 0 }, 0, "sign with RSA PKCS#1 v1.5 and SHA-256, with OpenSSL '-sha256'" },
+        [KEY_RSA] = { "RSA",
+                      { NULL, 0 },
+                      0,
+                      "sign with RSA PKCS#1 v1.5 and SHA-256, with OpenSSL '-sha256'" },
 };
 _Static_assert(ARRAY_SIZE(key_types) == KEY_TYPE_COUNT, "one row a type");
 
@@ -83,16 +86,20 @@ static int check_rsa(const struct spki *spki, struct public_key *key, struct err
         struct bytes modulus = der_get(&body, DER_INTEGER), exponent = der_get(&body, DER_INTEGER);
 
         if (!der_done(&body) || !der_done(&outer))
-                return error_set(err, ERR_KEY_INVALID, "the RSA key is not a SEQUENCE of modulus and exponent in DER");
+                return error_set(err, ERR_KEY_INVALID,
+                                 "the RSA key is not a SEQUENCE of modulus and exponent in DER");
         if (!is_null(spki->parameters))
-                return error_set(err, ERR_KEY_INVALID, "the parameters of an RSA key must be NULL (RFC 3279 §2.3.1)");
+                return error_set(err, ERR_KEY_INVALID,
+                                 "the parameters of an RSA key must be NULL (RFC 3279 §2.3.1)");
         key->type = KEY_RSA;
         return rsa_check(modulus, exponent, &key->bits, err);
 }
 
 static int check_ed25519(const struct spki *spki, struct public_key *key, struct error *err) {
         if (spki->parameters.size)
-                return error_set(err, ERR_KEY_INVALID, "an Ed25519 key must have no parameters, not even NULL (RFC 8410 §3)");
+                return error_set(
+                        err, ERR_KEY_INVALID,
+                        "an Ed25519 key must have no parameters, not even NULL (RFC 8410 §3)");
         key->type = KEY_ED25519;
         key->bits = key_types[KEY_ED25519].bits;
         return ed25519_check(spki->key, err);
@@ -104,19 +111,22 @@ static int find_curve(struct bytes parameters, enum key_type *ret, struct error 
         char text[OID_MAX_TEXT];
 
         if (der_next_is(&r, DER_SEQUENCE))
-                return error_set(err, ERR_KEY_UNSUPPORTED,
-                                 "the EC key spells out its curve's parameters: name the curve instead (RFC 5480 §2.1.1), "
-                                 "with OpenSSL '-param_enc named_curve'");
+                return error_set(
+                        err, ERR_KEY_UNSUPPORTED,
+                        "the EC key spells out its curve's parameters: name the curve instead (RFC 5480 §2.1.1), "
+                        "with OpenSSL '-param_enc named_curve'");
         curve = der_get(&r, DER_OID);
         if (!der_done(&r))
-                return error_set(err, ERR_KEY_INVALID, "the EC key does not name its curve: " KEYS_TAKEN);
+                return error_set(err, ERR_KEY_INVALID,
+                                 "the EC key does not name its curve: " KEYS_TAKEN);
         for (enum key_type type = 0; type < KEY_TYPE_COUNT; type++) {
                 if (key_types[type].curve.size && bytes_equal(curve, key_types[type].curve)) {
                         *ret = type;
                         return 0;
                 }
         }
-        return error_set(err, ERR_KEY_UNSUPPORTED, "unsupported curve %s: " KEYS_TAKEN, oid_text(curve, text, sizeof(text)));
+        return error_set(err, ERR_KEY_UNSUPPORTED, "unsupported curve %s: " KEYS_TAKEN,
+                         oid_text(curve, text, sizeof(text)));
 }
 
 static int check_ec(const struct spki *spki, struct public_key *key, struct error *err) {
@@ -129,15 +139,19 @@ static int check_ec(const struct spki *spki, struct public_key *key, struct erro
         if (spki->key.size == 0)
                 return error_set(err, ERR_KEY_INVALID, "the EC key has no point");
         if (spki->key.data[0] == 0)
-                return error_set(err, ERR_KEY_INVALID, "the EC point is the point at infinity, for which everybody can sign");
+                return error_set(
+                        err, ERR_KEY_INVALID,
+                        "the EC point is the point at infinity, for which everybody can sign");
         if (spki->key.data[0] != 4)
-                return error_set(err, ERR_KEY_UNSUPPORTED,
-                                 "the EC point is %s (it starts with 0x%02x): send it uncompressed, with OpenSSL '-conv_form uncompressed'",
-                                 spki->key.data[0] == 2 || spki->key.data[0] == 3 ? "compressed" : "in an unknown form",
-                                 spki->key.data[0]);
+                return error_set(
+                        err, ERR_KEY_UNSUPPORTED,
+                        "the EC point is %s (it starts with 0x%02x): send it uncompressed, with OpenSSL '-conv_form uncompressed'",
+                        spki->key.data[0] == 2 || spki->key.data[0] == 3 ? "compressed"
+                                                                         : "in an unknown form",
+                        spki->key.data[0]);
         if (spki->key.size != 1 + 2 * octets)
-                return error_set(err, ERR_KEY_INVALID, "a point of %s has %zu octets, not %zu", key_type_name(key->type), 1 + 2 * octets,
-                                 spki->key.size);
+                return error_set(err, ERR_KEY_INVALID, "a point of %s has %zu octets, not %zu",
+                                 key_type_name(key->type), 1 + 2 * octets, spki->key.size);
         return 0;
 }
 
@@ -156,7 +170,8 @@ static int check_spki(const struct spki *spki, struct public_key *key, struct er
         for (size_t i = 0; i < ARRAY_SIZE(algorithms); i++)
                 if (bytes_equal(spki->oid, algorithms[i].oid))
                         return algorithms[i].check(spki, key, err);
-        return error_set(err, ERR_KEY_UNSUPPORTED, "unsupported key type %s: " KEYS_TAKEN, oid_text(spki->oid, text, sizeof(text)));
+        return error_set(err, ERR_KEY_UNSUPPORTED, "unsupported key type %s: " KEYS_TAKEN,
+                         oid_text(spki->oid, text, sizeof(text)));
 }
 
 int public_key_from_spki(struct bytes der, struct public_key **ret, struct error *err) {
@@ -168,7 +183,8 @@ int public_key_from_spki(struct bytes der, struct public_key **ret, struct error
         if (!key)
                 return error_no_memory(err);
         if (spki_read(der, &spki) < 0)
-                return error_set(err, ERR_KEY_INVALID, "the public key is not a SubjectPublicKeyInfo in DER");
+                return error_set(err, ERR_KEY_INVALID,
+                                 "the public key is not a SubjectPublicKeyInfo in DER");
         if (check_spki(&spki, key, err) < 0)
                 return -1;
         rc = gnutls_pubkey_init(&key->handle);
@@ -179,8 +195,12 @@ int public_key_from_spki(struct bytes der, struct public_key **ret, struct error
         if (rc == GNUTLS_E_MEMORY_ERROR)
                 return error_no_memory(err);
         if (rc < 0)
-                return error_set(err, ERR_KEY_INVALID, "the key is no valid %s key%s (%s): make a new key", key_type_name(key->type),
-                                 key_types[key->type].curve.size ? ", its point is not on the curve" : "", gnutls_strerror(rc));
+                return error_set(err, ERR_KEY_INVALID,
+                                 "the key is no valid %s key%s (%s): make a new key",
+                                 key_type_name(key->type),
+                                 key_types[key->type].curve.size ? ", its point is not on the curve"
+                                                                 : "",
+                                 gnutls_strerror(rc));
         *ret = CAD_TAKE(key);
         return 0;
 }
@@ -225,7 +245,8 @@ static const struct {
         { OID_DSA_SHA1, GNUTLS_SIGN_UNKNOWN, 0, true },
 };
 
-static int find_signature(const struct public_key *key, struct bytes der, gnutls_sign_algorithm_t *ret, struct error *err) {
+static int find_signature(const struct public_key *key, struct bytes der,
+                          gnutls_sign_algorithm_t *ret, struct error *err) {
         struct der_reader outer = der_reader(der);
         struct der_reader body = der_enter(&outer, DER_SEQUENCE);
         struct bytes oid = der_get(&body, DER_OID), parameters = BYTES_NONE;
@@ -234,45 +255,59 @@ static int find_signature(const struct public_key *key, struct bytes der, gnutls
         if (der_more(&body))
                 parameters = der_get_element(&body, /* tag= */ 0);
         if (!der_done(&body) || !der_done(&outer))
-                return error_set(err, ERR_CSR_SIGNATURE, "the signature's algorithm is not an AlgorithmIdentifier in DER");
+                return error_set(err, ERR_CSR_SIGNATURE,
+                                 "the signature's algorithm is not an AlgorithmIdentifier in DER");
         (void) oid_text(oid, text, sizeof(text));
         for (size_t i = 0; i < ARRAY_SIZE(signatures); i++) {
                 if (!bytes_equal(oid, signatures[i].oid))
                         continue;
                 if (signatures[i].algorithm == GNUTLS_SIGN_UNKNOWN)
-                        return error_set(err, ERR_CSR_WEAK_SIGNATURE, "signed with %s, which is weak: %s", text, key_types[key->type].advice);
+                        return error_set(err, ERR_CSR_WEAK_SIGNATURE,
+                                         "signed with %s, which is weak: %s", text,
+                                         key_types[key->type].advice);
                 if (!(signatures[i].key_types & KEY_BIT(key->type)))
-                        return error_set(err, ERR_CSR_SIGNATURE, "signed with %s, but the key is %s: %s", text,
+                        return error_set(err, ERR_CSR_SIGNATURE,
+                                         "signed with %s, but the key is %s: %s", text,
                                          key_type_name(key->type), key_types[key->type].advice);
                 if (parameters.size && !(signatures[i].null && is_null(parameters)))
-                        return error_set(err, ERR_CSR_SIGNATURE, "the signature algorithm %s has parameters, which it must not have", text);
+                        return error_set(
+                                err, ERR_CSR_SIGNATURE,
+                                "the signature algorithm %s has parameters, which it must not have",
+                                text);
                 *ret = signatures[i].algorithm;
                 return 0;
         }
-        return error_set(err, ERR_CSR_SIGNATURE, "signed with %s, which is not supported: %s", text, key_types[key->type].advice);
+        return error_set(err, ERR_CSR_SIGNATURE, "signed with %s, which is not supported: %s", text,
+                         key_types[key->type].advice);
 }
 
-int public_key_verify(const struct public_key *key, struct bytes algorithm, struct bytes data, struct bytes signature,
-                      struct error *err) {
-        gnutls_datum_t message = { .data = (unsigned char *) data.data, .size = (unsigned) data.size };
-        gnutls_datum_t value = { .data = (unsigned char *) signature.data, .size = (unsigned) signature.size };
+int public_key_verify(const struct public_key *key, struct bytes algorithm, struct bytes data,
+                      struct bytes signature, struct error *err) {
+        gnutls_datum_t message = { .data = (unsigned char *) data.data,
+                                   .size = (unsigned) data.size };
+        gnutls_datum_t value = { .data = (unsigned char *) signature.data,
+                                 .size = (unsigned) signature.size };
         gnutls_sign_algorithm_t sign = GNUTLS_SIGN_UNKNOWN;
         int rc;
 
         if (find_signature(key, algorithm, &sign, err) < 0)
                 return -1;
         if (signature.size == 0)
-                return error_set(err, ERR_CSR_SIGNATURE, "proof of possession failed: there is no signature");
+                return error_set(err, ERR_CSR_SIGNATURE,
+                                 "proof of possession failed: there is no signature");
         rc = gnutls_pubkey_verify_data2(key->handle, sign, /* flags= */ 0, &message, &value);
         if (rc == GNUTLS_E_MEMORY_ERROR)
                 return error_no_memory(err);
         if (rc == GNUTLS_E_INSUFFICIENT_SECURITY)
-                return error_set(err, ERR_CSR_WEAK_SIGNATURE, "this system's GnuTLS settings do not allow %s signatures: %s",
+                return error_set(err, ERR_CSR_WEAK_SIGNATURE,
+                                 "this system's GnuTLS settings do not allow %s signatures: %s",
                                  gnutls_sign_get_name(sign), key_types[key->type].advice);
         if (rc < 0)
-                return error_set(err, ERR_CSR_SIGNATURE,
-                                 "proof of possession failed: the signature was not made over these octets by this key (%s). "
-                                 "Was something changed after signing?", gnutls_strerror(rc));
+                return error_set(
+                        err, ERR_CSR_SIGNATURE,
+                        "proof of possession failed: the signature was not made over these octets by this key (%s). "
+                        "Was something changed after signing?",
+                        gnutls_strerror(rc));
         return 0;
 }
 
@@ -280,7 +315,8 @@ int public_key_verify(const struct public_key *key, struct bytes algorithm, stru
 
 void sha256(struct bytes data, uint8_t ret[SHA256_SIZE]) {
         /* No caller can go on with an undefined digest, and no input makes this fail: a GnuTLS without SHA-256 is no GnuTLS. */
-        if (gnutls_hash_fast(GNUTLS_DIG_SHA256, data.size ? data.data : (const uint8_t *) "", data.size, ret) < 0)
+        if (gnutls_hash_fast(GNUTLS_DIG_SHA256, data.size ? data.data : (const uint8_t *) "",
+                             data.size, ret) < 0)
                 abort();
 }
 

@@ -19,7 +19,8 @@ enum key_type {
 };
 #define KEY_BIT(type) (1u << (type))
 
-#define SPKI_MAX 2400      /* octets of a SubjectPublicKeyInfo; RSA-8192 with a large exponent is about 1100 */
+#define SPKI_MAX \
+        2400 /* octets of a SubjectPublicKeyInfo; RSA-8192 with a large exponent is about 1100 */
 #define SIGNATURE_MAX 1100 /* octets of a signature; RSA-8192 */
 #define KEY_ID_SIZE 20     /* octets of a subject key identifier */
 #define SHA256_SIZE 32
@@ -51,8 +52,8 @@ unsigned public_key_bits(const struct public_key *key);
  * @algorithm: AlgorithmIdentifier element (DER, header included) as it stands beside the signature; it must fit the key's type and be SHA-2 or EdDSA
  * @err: ERR_CSR_WEAK_SIGNATURE (SHA-1, MD5), ERR_CSR_SIGNATURE (does not verify, or the algorithm does not fit the key)
  */
-int public_key_verify(const struct public_key *key, struct bytes algorithm, struct bytes data, struct bytes signature,
-                      struct error *err);
+int public_key_verify(const struct public_key *key, struct bytes algorithm, struct bytes data,
+                      struct bytes signature, struct error *err);
 
 /** spki_key_id() - subject key identifier of RFC 7093 §2 method 1: the left-most 160 bits of SHA-256 of the BIT STRING's content.
  *  Return: 0, or -1 where @spki cannot be read */
@@ -71,23 +72,27 @@ CAD_CLEANUP(struct private_key, private_key_free)
  * key_spec_parse() - "ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-3072", "rsa-4096" (also ecdsa-p521, rsa-2048 where @leaf)
  * @err: ERR_USAGE with the list of what is known
  */
-int key_spec_parse(const char *text, bool leaf, enum key_type *ret_type, unsigned *ret_bits, struct error *err);
+int key_spec_parse(const char *text, bool leaf, enum key_type *ret_type, unsigned *ret_bits,
+                   struct error *err);
 
 /** private_key_generate() - @bits for RSA only. @err: ERR_CRYPTO */
-int private_key_generate(enum key_type type, unsigned bits, struct private_key **ret, struct error *err);
+int private_key_generate(enum key_type type, unsigned bits, struct private_key **ret,
+                         struct error *err);
 
 /**
  * private_key_from_pem() - read PKCS#8, encrypted PKCS#8, SEC 1 or PKCS#1, PEM or DER
  * @passphrase: {NULL, 0} where there is none
  * @err: ERR_KEY_PASSPHRASE where it is encrypted and the passphrase is missing or wrong, ERR_KEY_INVALID, ERR_KEY_UNSUPPORTED
  */
-int private_key_from_pem(struct bytes text, struct bytes passphrase, struct private_key **ret, struct error *err);
+int private_key_from_pem(struct bytes text, struct bytes passphrase, struct private_key **ret,
+                         struct error *err);
 
 /**
  * private_key_to_pem() - PKCS#8 PEM; with a passphrase PBES2 of PBKDF2-HMAC-SHA-256 with 600 000 rounds and AES-256-CBC (RFC 8018)
  * @ret: appended; wants CAD_AUTO(buffer_wipe)
  */
-int private_key_to_pem(const struct private_key *key, struct bytes passphrase, struct buffer *ret, struct error *err);
+int private_key_to_pem(const struct private_key *key, struct bytes passphrase, struct buffer *ret,
+                       struct error *err);
 
 enum key_type private_key_type(const struct private_key *key);
 unsigned private_key_bits(const struct private_key *key);
@@ -106,5 +111,5 @@ struct bytes private_key_algorithm(const struct private_key *key);
  * private_key_sign() - sign @data with that algorithm; usable from several threads at once
  * @signature: at least SIGNATURE_MAX octets
  */
-int private_key_sign(const struct private_key *key, struct bytes data, uint8_t *signature, size_t *ret_size,
-                     struct error *err);
+int private_key_sign(const struct private_key *key, struct bytes data, uint8_t *signature,
+                     size_t *ret_size, struct error *err);

@@ -16,7 +16,9 @@ void pem_append(struct buffer *out, const char *label, struct bytes der) {
         size_t lines = der.size / 48 + 1;
 
         /* once for all, so that a key is not left behind in what was too small */
-        (void) buffer_reserve(out, lines * (LINE_LENGTH + 1) + 2 * (strlen(label) + strlen(BEGIN DASHES "\n")));
+        (void) buffer_reserve(out,
+                              lines * (LINE_LENGTH + 1) +
+                                      2 * (strlen(label) + strlen(BEGIN DASHES "\n")));
         buffer_text(out, BEGIN);
         buffer_text(out, label);
         buffer_text(out, DASHES "\n");
@@ -43,7 +45,8 @@ static void skip(struct bytes *text, size_t size) {
 static struct bytes next_line(struct bytes *text) {
         struct bytes line = BYTES(text->data, 0);
 
-        while (line.size < text->size && text->data[line.size] != '\n' && text->data[line.size] != '\r')
+        while (line.size < text->size && text->data[line.size] != '\n' &&
+               text->data[line.size] != '\r')
                 line.size++;
         skip(text, line.size);
         if (starts_with(*text, "\r\n"))
@@ -59,7 +62,8 @@ static struct bytes next_line(struct bytes *text) {
 static bool label_of(struct bytes line, const char *keyword, char *ret_label) {
         size_t before = strlen(keyword), after = strlen(DASHES);
 
-        if (!starts_with(line, keyword) || line.size <= before + after || line.size - before - after >= PEM_LABEL_MAX ||
+        if (!starts_with(line, keyword) || line.size <= before + after ||
+            line.size - before - after >= PEM_LABEL_MAX ||
             memcmp(line.data + line.size - after, DASHES, after) != 0)
                 return false;
         line = BYTES(line.data + before, line.size - before - after);
@@ -82,15 +86,18 @@ static int find_begin(struct bytes *text, char *ret_label, struct error *err) {
                 if (!starts_with(line, BEGIN))
                         continue;
                 if (!label_of(line, BEGIN, ret_label))
-                        return error_set(err, ERR_BODY_MALFORMED, "'%s' is no PEM line: it must end with five dashes after its label",
-                                         text_printable(line, shown, sizeof(shown)));
+                        return error_set(
+                                err, ERR_BODY_MALFORMED,
+                                "'%s' is no PEM line: it must end with five dashes after its label",
+                                text_printable(line, shown, sizeof(shown)));
                 return 1;
         }
         return 0;
 }
 
 /* The base64 between the two lines; @text is moved behind the END line. */
-static int find_end(struct bytes *text, const char *label, struct bytes *ret_base64, struct error *err) {
+static int find_end(struct bytes *text, const char *label, struct bytes *ret_base64,
+                    struct error *err) {
         const uint8_t *start = text->data;
 
         while (text->size) {
@@ -99,19 +106,24 @@ static int find_end(struct bytes *text, const char *label, struct bytes *ret_bas
                 char end_label[PEM_LABEL_MAX];
 
                 if (memchr(line.data, ':', line.size))
-                        return error_set(err, ERR_BODY_MALFORMED,
-                                         "the PEM block '%s' has header lines, an old form of encryption (RFC 1421): convert it, "
-                                         "for a key with 'openssl pkcs8 -topk8'", label);
+                        return error_set(
+                                err, ERR_BODY_MALFORMED,
+                                "the PEM block '%s' has header lines, an old form of encryption (RFC 1421): convert it, "
+                                "for a key with 'openssl pkcs8 -topk8'",
+                                label);
                 if (!starts_with(line, DASHES))
                         continue;
                 if (!label_of(line, END, end_label))
                         break;
                 if (strcmp(end_label, label) != 0)
-                        return error_set(err, ERR_BODY_MALFORMED, "the PEM block '%s' ends as '%s'", label, end_label);
+                        return error_set(err, ERR_BODY_MALFORMED, "the PEM block '%s' ends as '%s'",
+                                         label, end_label);
                 *ret_base64 = BYTES(start, (size_t) (line_start - start));
                 return 0;
         }
-        return error_set(err, ERR_BODY_MALFORMED, "the PEM block '%s' has no line '" END "%s" DASHES "': it was cut", label, label);
+        return error_set(err, ERR_BODY_MALFORMED,
+                         "the PEM block '%s' has no line '" END "%s" DASHES "': it was cut", label,
+                         label);
 }
 
 int pem_next(struct bytes *text, char *ret_label, struct buffer *ret_der, struct error *err) {
@@ -129,8 +141,9 @@ int pem_next(struct bytes *text, char *ret_label, struct buffer *ret_der, struct
         if (find_end(&rest, label, &base64, err) < 0)
                 return -1;
         if (base64_decode(base64, &der) < 0)
-                return der.failed ? error_no_memory(err) :
-                        error_set(err, ERR_BODY_MALFORMED, "the PEM block '%s' is not valid base64", label);
+                return der.failed ? error_no_memory(err)
+                                  : error_set(err, ERR_BODY_MALFORMED,
+                                              "the PEM block '%s' is not valid base64", label);
         if (der.size == 0)
                 return error_set(err, ERR_BODY_MALFORMED, "the PEM block '%s' is empty", label);
         buffer_append(ret_der, buffer_bytes(&der));
@@ -152,7 +165,8 @@ bool pem_has_private_key(struct bytes text) {
                 if (!at)
                         return false;
                 skip(&text, (size_t) (at - text.data) + sizeof(begin) - 1);
-                for (line = 0; line < text.size && line < 2 * PEM_LABEL_MAX && text.data[line] != '\n' && text.data[line] != '\r';)
+                for (line = 0; line < text.size && line < 2 * PEM_LABEL_MAX &&
+                     text.data[line] != '\n' && text.data[line] != '\r';)
                         line++;
                 if (memmem(text.data, line, key, sizeof(key) - 1))
                         return true;

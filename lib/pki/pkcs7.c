@@ -21,8 +21,8 @@ static void put_bag(struct der_writer *w, const struct bytes *certificates, size
         der_wrap(w, DER_CONTEXT_CONSTRUCTED(0), certs);
         certs = der_mark(w);
         der_put(w, DER_OID, OID_DATA);
-        der_wrap(w, DER_SEQUENCE, certs);    /* encapContentInfo without content */
-        der_put(w, DER_SET, BYTES_NONE);     /* digestAlgorithms */
+        der_wrap(w, DER_SEQUENCE, certs); /* encapContentInfo without content */
+        der_put(w, DER_SET, BYTES_NONE);  /* digestAlgorithms */
         der_put_uint(w, 1);
         der_wrap(w, DER_SEQUENCE, 0);
         der_wrap(w, DER_CONTEXT_CONSTRUCTED(0), 0);

@@ -17,7 +17,8 @@
 #include "rsa_check.h"
 
 #define PASSPHRASE_MAX 1024u
-#define PBKDF2_ROUNDS 600000u /* OWASP's number of 2023 for HMAC-SHA-256; 70 ms with SHA instructions, half a second without */
+#define PBKDF2_ROUNDS \
+        600000u /* OWASP's number of 2023 for HMAC-SHA-256; 70 ms with SHA instructions, half a second without */
 #define SALT_SIZE 16u
 #define AES_BLOCK 16u
 #define AES_256_KEY 32u
@@ -68,31 +69,38 @@ static const struct {
         gnutls_ecc_curve_t curve;
         unsigned flags;
 } signers[] = {
-        [KEY_ECDSA_P256] = { BYTES_LITERAL("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"), GNUTLS_SIGN_ECDSA_SHA256,
-                             GNUTLS_PK_ECDSA, GNUTLS_ECC_CURVE_SECP256R1, GNUTLS_PRIVKEY_FLAG_REPRODUCIBLE },
-        [KEY_ECDSA_P384] = { BYTES_LITERAL("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"), GNUTLS_SIGN_ECDSA_SHA384,
-                             GNUTLS_PK_ECDSA, GNUTLS_ECC_CURVE_SECP384R1, GNUTLS_PRIVKEY_FLAG_REPRODUCIBLE },
-        [KEY_ECDSA_P521] = { BYTES_LITERAL("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04"), GNUTLS_SIGN_ECDSA_SHA512,
-                             GNUTLS_PK_ECDSA, GNUTLS_ECC_CURVE_SECP521R1, GNUTLS_PRIVKEY_FLAG_REPRODUCIBLE },
-        [KEY_ED25519] = { BYTES_LITERAL("\x30\x05\x06\x03\x2b\x65\x70"), GNUTLS_SIGN_EDDSA_ED25519, GNUTLS_PK_EDDSA_ED25519,
-                          GNUTLS_ECC_CURVE_ED25519, 0 },
-        [KEY_RSA] = { BYTES_LITERAL("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"), GNUTLS_SIGN_RSA_SHA256,
-                      GNUTLS_PK_RSA, GNUTLS_ECC_CURVE_INVALID, 0 },
+        [KEY_ECDSA_P256] = { BYTES_LITERAL("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"),
+                             GNUTLS_SIGN_ECDSA_SHA256, GNUTLS_PK_ECDSA, GNUTLS_ECC_CURVE_SECP256R1,
+                             GNUTLS_PRIVKEY_FLAG_REPRODUCIBLE },
+        [KEY_ECDSA_P384] = { BYTES_LITERAL("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"),
+                             GNUTLS_SIGN_ECDSA_SHA384, GNUTLS_PK_ECDSA, GNUTLS_ECC_CURVE_SECP384R1,
+                             GNUTLS_PRIVKEY_FLAG_REPRODUCIBLE },
+        [KEY_ECDSA_P521] = { BYTES_LITERAL("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04"),
+                             GNUTLS_SIGN_ECDSA_SHA512, GNUTLS_PK_ECDSA, GNUTLS_ECC_CURVE_SECP521R1,
+                             GNUTLS_PRIVKEY_FLAG_REPRODUCIBLE },
+        [KEY_ED25519] = { BYTES_LITERAL("\x30\x05\x06\x03\x2b\x65\x70"), GNUTLS_SIGN_EDDSA_ED25519,
+                          GNUTLS_PK_EDDSA_ED25519, GNUTLS_ECC_CURVE_ED25519, 0 },
+        [KEY_RSA] = { BYTES_LITERAL("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"),
+                      GNUTLS_SIGN_RSA_SHA256, GNUTLS_PK_RSA, GNUTLS_ECC_CURVE_INVALID, 0 },
 };
 _Static_assert(ARRAY_SIZE(signers) == KEY_TYPE_COUNT, "one row a type");
 
 /* ---- making ---- */
 
-int key_spec_parse(const char *text, bool leaf, enum key_type *ret_type, unsigned *ret_bits, struct error *err) {
+int key_spec_parse(const char *text, bool leaf, enum key_type *ret_type, unsigned *ret_bits,
+                   struct error *err) {
         static const struct {
                 const char *text;
                 enum key_type type;
                 unsigned bits;
                 bool leaf_only; /* P-521 is not in every browser, RSA-2048 too short for the years of a CA */
         } specs[] = {
-                { "ecdsa-p256", KEY_ECDSA_P256, 256, false }, { "ecdsa-p384", KEY_ECDSA_P384, 384, false },
-                { "ecdsa-p521", KEY_ECDSA_P521, 521, true },  { "ed25519", KEY_ED25519, 256, false },
-                { "rsa-2048", KEY_RSA, 2048, true },          { "rsa-3072", KEY_RSA, 3072, false },
+                { "ecdsa-p256", KEY_ECDSA_P256, 256, false },
+                { "ecdsa-p384", KEY_ECDSA_P384, 384, false },
+                { "ecdsa-p521", KEY_ECDSA_P521, 521, true },
+                { "ed25519", KEY_ED25519, 256, false },
+                { "rsa-2048", KEY_RSA, 2048, true },
+                { "rsa-3072", KEY_RSA, 3072, false },
                 { "rsa-4096", KEY_RSA, 4096, false },
         };
 
@@ -103,8 +111,11 @@ int key_spec_parse(const char *text, bool leaf, enum key_type *ret_type, unsigne
                 *ret_bits = specs[i].bits;
                 return 0;
         }
-        return error_set(err, ERR_USAGE, "'%s' is no kind of key%s: use ecdsa-p256, ecdsa-p384,%s ed25519,%s rsa-3072 or rsa-4096", text,
-                         leaf ? "" : " for a CA", leaf ? " ecdsa-p521," : "", leaf ? " rsa-2048," : "");
+        return error_set(
+                err, ERR_USAGE,
+                "'%s' is no kind of key%s: use ecdsa-p256, ecdsa-p384,%s ed25519,%s rsa-3072 or rsa-4096",
+                text, leaf ? "" : " for a CA", leaf ? " ecdsa-p521," : "",
+                leaf ? " rsa-2048," : "");
 }
 
 static struct private_key *key_new(struct error *err) {
@@ -135,7 +146,8 @@ static int key_complete(struct private_key *key, struct error *err) {
         if (rc >= 0)
                 rc = gnutls_pubkey_init(&public);
         if (rc >= 0)
-                rc = gnutls_pubkey_import_privkey(public, key->handle, /* usage= */ 0, /* flags= */ 0);
+                rc = gnutls_pubkey_import_privkey(public, key->handle, /* usage= */ 0,
+                                                  /* flags= */ 0);
         if (rc >= 0)
                 rc = gnutls_pubkey_export2(public, GNUTLS_X509_FMT_DER, &key->spki);
         if (rc < 0)
@@ -147,13 +159,15 @@ static int key_complete(struct private_key *key, struct error *err) {
         return 0;
 }
 
-int private_key_generate(enum key_type type, unsigned bits, struct private_key **ret, struct error *err) {
+int private_key_generate(enum key_type type, unsigned bits, struct private_key **ret,
+                         struct error *err) {
         CAD_AUTO(private_key_free) struct private_key *key = NULL;
         unsigned size = type == KEY_RSA ? bits : GNUTLS_CURVE_TO_BITS(signers[type].curve);
         int rc;
 
         if (type == KEY_RSA && (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX || bits % 8))
-                return error_set(err, ERR_CRYPTO, "an RSA key of %u bits is not made: use %u to %u", bits, RSA_BITS_MIN, RSA_BITS_MAX);
+                return error_set(err, ERR_CRYPTO, "an RSA key of %u bits is not made: use %u to %u",
+                                 bits, RSA_BITS_MIN, RSA_BITS_MAX);
         key = key_new(err);
         if (!key)
                 return -1;
@@ -205,7 +219,8 @@ static enum container container_of_der(struct bytes der) {
 }
 
 /* The one private key in @text, as DER; other blocks (EC PARAMETERS, certificates) are passed over. */
-static int find_key(struct bytes text, struct buffer *ret_der, enum container *ret, struct error *err) {
+static int find_key(struct bytes text, struct buffer *ret_der, enum container *ret,
+                    struct error *err) {
         *ret = container_of_der(text);
         if (*ret != CONTAINER_UNKNOWN) {
                 buffer_append(ret_der, text);
@@ -227,26 +242,34 @@ static int find_key(struct bytes text, struct buffer *ret_der, enum container *r
                         if (strcmp(label, key_labels[i].label) != 0)
                                 continue;
                         if (*ret != CONTAINER_UNKNOWN)
-                                return error_set(err, ERR_KEY_INVALID, "there are two private keys: leave one");
+                                return error_set(err, ERR_KEY_INVALID,
+                                                 "there are two private keys: leave one");
                         *ret = key_labels[i].container;
                         buffer_append(ret_der, buffer_bytes(&der));
                         if (ret_der->failed)
                                 return error_no_memory(err);
                         if (container_of_der(buffer_bytes(ret_der)) != *ret)
-                                return error_set(err, ERR_KEY_INVALID, "the PEM block '%s' does not hold what its label says", label);
+                                return error_set(
+                                        err, ERR_KEY_INVALID,
+                                        "the PEM block '%s' does not hold what its label says",
+                                        label);
                 }
         }
         if (*ret == CONTAINER_UNKNOWN)
-                return error_set(err, ERR_KEY_INVALID, "there is no private key (PKCS#8, SEC 1 or PKCS#1, in PEM or DER)");
+                return error_set(
+                        err, ERR_KEY_INVALID,
+                        "there is no private key (PKCS#8, SEC 1 or PKCS#1, in PEM or DER)");
         return 0;
 }
 
 static int passphrase_text(struct bytes passphrase, char *ret, struct error *err) {
         if (passphrase.size == 0)
-                return error_set(err, ERR_KEY_PASSPHRASE, "the key is encrypted: give its passphrase");
+                return error_set(err, ERR_KEY_PASSPHRASE,
+                                 "the key is encrypted: give its passphrase");
         if (passphrase.size > PASSPHRASE_MAX)
-                return error_set(err, ERR_KEY_PASSPHRASE, "the passphrase has %zu octets: at most %u are taken", passphrase.size,
-                                 PASSPHRASE_MAX);
+                return error_set(err, ERR_KEY_PASSPHRASE,
+                                 "the passphrase has %zu octets: at most %u are taken",
+                                 passphrase.size, PASSPHRASE_MAX);
         if (memchr(passphrase.data, '\0', passphrase.size))
                 return error_set(err, ERR_KEY_PASSPHRASE, "the passphrase contains a NUL octet");
         memcpy(ret, passphrase.data, passphrase.size);
@@ -254,13 +277,15 @@ static int passphrase_text(struct bytes passphrase, char *ret, struct error *err
         return 0;
 }
 
-static int import_encrypted(struct private_key *key, const gnutls_datum_t *der, struct bytes passphrase, struct error *err) {
+static int import_encrypted(struct private_key *key, const gnutls_datum_t *der,
+                            struct bytes passphrase, struct error *err) {
         char text[PASSPHRASE_MAX + 1];
         int rc;
 
         if (passphrase_text(passphrase, text, err) < 0)
                 return -1;
-        rc = gnutls_x509_privkey_import_pkcs8(key->x509, der, GNUTLS_X509_FMT_DER, text, /* flags= */ 0);
+        rc = gnutls_x509_privkey_import_pkcs8(key->x509, der, GNUTLS_X509_FMT_DER, text,
+                                              /* flags= */ 0);
         explicit_bzero(text, sizeof(text));
         switch (rc) {
         case GNUTLS_E_SUCCESS:
@@ -271,36 +296,46 @@ static int import_encrypted(struct private_key *key, const gnutls_datum_t *der, 
         case GNUTLS_E_UNKNOWN_HASH_ALGORITHM:
         case GNUTLS_E_UNKNOWN_PKCS_CONTENT_TYPE:
         case GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM:
-                return error_set(err, ERR_KEY_UNSUPPORTED, "the key is encrypted in a way that is not known here (%s): "
-                                 "convert it with 'openssl pkcs8 -topk8 -v2 aes-256-cbc'", gnutls_strerror(rc));
+                return error_set(err, ERR_KEY_UNSUPPORTED,
+                                 "the key is encrypted in a way that is not known here (%s): "
+                                 "convert it with 'openssl pkcs8 -topk8 -v2 aes-256-cbc'",
+                                 gnutls_strerror(rc));
         default:
                 /* One wrong passphrase in 256 leaves valid padding behind: then it is the key inside that cannot be read. */
-                return error_set(err, ERR_KEY_PASSPHRASE, "the passphrase does not open the key (%s)", gnutls_strerror(rc));
+                return error_set(err, ERR_KEY_PASSPHRASE,
+                                 "the passphrase does not open the key (%s)", gnutls_strerror(rc));
         }
 }
 
-static int import_key(struct private_key *key, enum container container, struct bytes der, struct bytes passphrase, struct error *err) {
+static int import_key(struct private_key *key, enum container container, struct bytes der,
+                      struct bytes passphrase, struct error *err) {
         gnutls_datum_t datum = { .data = (unsigned char *) der.data, .size = (unsigned) der.size };
         int rc;
 
         if (container == CONTAINER_PKCS8_ENCRYPTED)
                 return import_encrypted(key, &datum, passphrase, err);
         if (container == CONTAINER_PKCS8)
-                rc = gnutls_x509_privkey_import_pkcs8(key->x509, &datum, GNUTLS_X509_FMT_DER, /* password= */ NULL, GNUTLS_PKCS_PLAIN);
+                rc = gnutls_x509_privkey_import_pkcs8(key->x509, &datum, GNUTLS_X509_FMT_DER,
+                                                      /* password= */ NULL, GNUTLS_PKCS_PLAIN);
         else
                 rc = gnutls_x509_privkey_import(key->x509, &datum, GNUTLS_X509_FMT_DER);
         if (rc == GNUTLS_E_MEMORY_ERROR)
                 return error_no_memory(err);
-        if (rc == GNUTLS_E_UNKNOWN_PK_ALGORITHM || rc == GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM || rc == GNUTLS_E_ECC_UNSUPPORTED_CURVE)
-                return error_set(err, ERR_KEY_UNSUPPORTED, "the private key is of an unsupported type or curve (%s)", gnutls_strerror(rc));
-        if (rc < 0)
-                return error_set(err, ERR_KEY_INVALID,
-                                 "the private key cannot be read (%s): it is damaged, or not of ECDSA on P-256, P-384 or P-521, Ed25519 or RSA",
+        if (rc == GNUTLS_E_UNKNOWN_PK_ALGORITHM || rc == GNUTLS_E_UNSUPPORTED_SIGNATURE_ALGORITHM ||
+            rc == GNUTLS_E_ECC_UNSUPPORTED_CURVE)
+                return error_set(err, ERR_KEY_UNSUPPORTED,
+                                 "the private key is of an unsupported type or curve (%s)",
                                  gnutls_strerror(rc));
+        if (rc < 0)
+                return error_set(
+                        err, ERR_KEY_INVALID,
+                        "the private key cannot be read (%s): it is damaged, or not of ECDSA on P-256, P-384 or P-521, Ed25519 or RSA",
+                        gnutls_strerror(rc));
         return 0;
 }
 
-int private_key_from_pem(struct bytes text, struct bytes passphrase, struct private_key **ret, struct error *err) {
+int private_key_from_pem(struct bytes text, struct bytes passphrase, struct private_key **ret,
+                         struct error *err) {
         CAD_AUTO(private_key_free) struct private_key *key = NULL;
         CAD_AUTO(buffer_wipe) struct buffer der = { 0 };
         enum container container;
@@ -309,11 +344,14 @@ int private_key_from_pem(struct bytes text, struct bytes passphrase, struct priv
         if (find_key(text, &der, &container, err) < 0)
                 return -1;
         key = key_new(err);
-        if (!key || import_key(key, container, buffer_bytes(&der), passphrase, err) < 0 || key_complete(key, err) < 0)
+        if (!key || import_key(key, container, buffer_bytes(&der), passphrase, err) < 0 ||
+            key_complete(key, err) < 0)
                 return -1;
         rc = gnutls_privkey_verify_params(key->handle);
         if (rc < 0)
-                return error_set(err, ERR_KEY_INVALID, "the parts of the private key do not fit together: %s", gnutls_strerror(rc));
+                return error_set(err, ERR_KEY_INVALID,
+                                 "the parts of the private key do not fit together: %s",
+                                 gnutls_strerror(rc));
         *ret = CAD_TAKE(key);
         return 0;
 }
@@ -358,23 +396,28 @@ static void put_pbes2(struct der_writer *w, const struct pbes2 *scheme) {
  * GnuTLS and OpenSSL agree on the octets of a passphrase only where it is in Unicode's form C, which GnuTLS makes of it
  * before it derives a key; what is no UTF-8 is taken as it is. So the same is done here.
  */
-static int derive_key(struct bytes passphrase, const struct pbes2 *scheme, uint8_t key[AES_256_KEY], struct error *err) {
+static int derive_key(struct bytes passphrase, const struct pbes2 *scheme, uint8_t key[AES_256_KEY],
+                      struct error *err) {
         CAD_AUTO(datum_wipe) gnutls_datum_t normal = { NULL, 0 };
-        gnutls_datum_t salt = { .data = (unsigned char *) scheme->salt, .size = sizeof(scheme->salt) };
+        gnutls_datum_t salt = { .data = (unsigned char *) scheme->salt,
+                                .size = sizeof(scheme->salt) };
         char checked[PASSPHRASE_MAX + 1];
         int rc;
 
         if (passphrase_text(passphrase, checked, err) < 0)
                 return -1;
         explicit_bzero(checked, sizeof(checked));
-        rc = gnutls_utf8_password_normalize(passphrase.data, (unsigned) passphrase.size, &normal, GNUTLS_UTF8_IGNORE_ERRS);
+        rc = gnutls_utf8_password_normalize(passphrase.data, (unsigned) passphrase.size, &normal,
+                                            GNUTLS_UTF8_IGNORE_ERRS);
         if (rc >= 0)
-                rc = gnutls_pbkdf2(GNUTLS_MAC_SHA256, &normal, &salt, PBKDF2_ROUNDS, key, AES_256_KEY);
+                rc = gnutls_pbkdf2(GNUTLS_MAC_SHA256, &normal, &salt, PBKDF2_ROUNDS, key,
+                                   AES_256_KEY);
         return rc < 0 ? crypto_error(err, rc, "derive a key from the passphrase") : 0;
 }
 
 /* Pads as RFC 8018 §6.1.1 step 4 and encrypts in place; @text has room for a block more. */
-static int encrypt(uint8_t *text, size_t *size, const struct pbes2 *scheme, const uint8_t *key, struct error *err) {
+static int encrypt(uint8_t *text, size_t *size, const struct pbes2 *scheme, const uint8_t *key,
+                   struct error *err) {
         gnutls_datum_t key_datum = { .data = (unsigned char *) key, .size = AES_256_KEY };
         gnutls_datum_t iv = { .data = (unsigned char *) scheme->iv, .size = sizeof(scheme->iv) };
         size_t padding = AES_BLOCK - *size % AES_BLOCK;
@@ -391,7 +434,8 @@ static int encrypt(uint8_t *text, size_t *size, const struct pbes2 *scheme, cons
         return rc < 0 ? crypto_error(err, rc, "encrypt the private key") : 0;
 }
 
-static int put_encrypted(struct bytes pkcs8, struct bytes passphrase, struct buffer *ret, struct error *err) {
+static int put_encrypted(struct bytes pkcs8, struct bytes passphrase, struct buffer *ret,
+                         struct error *err) {
         CAD_AUTO(buffer_wipe) struct buffer text = { 0 }, der = { 0 };
         uint8_t key[AES_256_KEY];
         struct der_writer w;
@@ -418,11 +462,13 @@ static int put_encrypted(struct bytes pkcs8, struct bytes passphrase, struct buf
         return 0;
 }
 
-int private_key_to_pem(const struct private_key *key, struct bytes passphrase, struct buffer *ret, struct error *err) {
+int private_key_to_pem(const struct private_key *key, struct bytes passphrase, struct buffer *ret,
+                       struct error *err) {
         CAD_AUTO(datum_wipe) gnutls_datum_t pkcs8 = { NULL, 0 };
         int rc;
 
-        rc = gnutls_x509_privkey_export2_pkcs8(key->x509, GNUTLS_X509_FMT_DER, /* password= */ NULL, GNUTLS_PKCS_PLAIN, &pkcs8);
+        rc = gnutls_x509_privkey_export2_pkcs8(key->x509, GNUTLS_X509_FMT_DER, /* password= */ NULL,
+                                               GNUTLS_PKCS_PLAIN, &pkcs8);
         if (rc < 0)
                 return crypto_error(err, rc, "write a private key");
         if (passphrase.size == 0)
@@ -459,17 +505,22 @@ struct bytes private_key_algorithm(const struct private_key *key) {
  * ECDSA is deterministic (RFC 6979, GnuTLS's REPRODUCIBLE): a bad random number would give the key away. GnuTLS only reads
  * the key here, so threads need no lock.
  */
-int private_key_sign(const struct private_key *key, struct bytes data, uint8_t *signature, size_t *ret_size, struct error *err) {
-        gnutls_datum_t message = { .data = (unsigned char *) data.data, .size = (unsigned) data.size };
+int private_key_sign(const struct private_key *key, struct bytes data, uint8_t *signature,
+                     size_t *ret_size, struct error *err) {
+        gnutls_datum_t message = { .data = (unsigned char *) data.data,
+                                   .size = (unsigned) data.size };
         gnutls_datum_t value = { NULL, 0 };
         int rc;
 
-        rc = gnutls_privkey_sign_data2(key->handle, signers[key->type].algorithm, signers[key->type].flags, &message, &value);
+        rc = gnutls_privkey_sign_data2(key->handle, signers[key->type].algorithm,
+                                       signers[key->type].flags, &message, &value);
         if (rc < 0)
                 return crypto_error(err, rc, "sign");
         if (value.size > SIGNATURE_MAX) {
                 gnutls_free(value.data);
-                return error_set(err, ERR_INTERNAL, "a signature of %u octets is larger than any key makes", value.size);
+                return error_set(err, ERR_INTERNAL,
+                                 "a signature of %u octets is larger than any key makes",
+                                 value.size);
         }
         memcpy(signature, value.data, value.size);
         *ret_size = value.size;

@@ -19,13 +19,13 @@
 #include "oid.h"
 
 #define DAY_S INT64_C(86400)
-#define BACKDATE_S 3600       /* threats.md §5.8: clocks on a LAN are skewed */
+#define BACKDATE_S 3600 /* threats.md §5.8: clocks on a LAN are skewed */
 #define BACKDATE_MAX_S (2 * DAY_S)
 
 #define NAMES_OF_HOSTS (SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP))
 #define KEYS_ALL \
-        (KEY_BIT(KEY_ECDSA_P256) | KEY_BIT(KEY_ECDSA_P384) | KEY_BIT(KEY_ECDSA_P521) | KEY_BIT(KEY_ED25519) | \
-         KEY_BIT(KEY_RSA))
+        (KEY_BIT(KEY_ECDSA_P256) | KEY_BIT(KEY_ECDSA_P384) | KEY_BIT(KEY_ECDSA_P521) | \
+         KEY_BIT(KEY_ED25519) | KEY_BIT(KEY_RSA))
 #define KU_TLS (KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT)
 
 /* Kinds of certificates; a row each. keyEncipherment is dropped for keys that are not RSA. */
@@ -36,18 +36,20 @@ static const struct {
         enum profile_enrolment enrolment;
         bool wildcards, ocsp_nocheck;
 } built_in[] = {
-        { "admin", "administrators of this CA, by client certificate", NAMES_OF_HOSTS | SAN_BIT(SAN_EMAIL),
-          KU_TLS, EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_ADMIN, false, false },
-        { "client", "TLS clients: machines that connect", NAMES_OF_HOSTS | SAN_BIT(SAN_EMAIL) | SAN_BIT(SAN_URI),
-          KU_TLS, EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_TOKEN, false, false },
+        { "admin", "administrators of this CA, by client certificate",
+          NAMES_OF_HOSTS | SAN_BIT(SAN_EMAIL), KU_TLS, EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_ADMIN,
+          false, false },
+        { "client", "TLS clients: machines that connect",
+          NAMES_OF_HOSTS | SAN_BIT(SAN_EMAIL) | SAN_BIT(SAN_URI), KU_TLS, EKU_CLIENT_AUTH, 90, 397,
+          0, ENROLMENT_TOKEN, false, false },
         { "device", "devices that serve and connect and may sleep for long", NAMES_OF_HOSTS, KU_TLS,
           EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 365, 825, 30, ENROLMENT_TOKEN, false, false },
-        { "ocsp", "OCSP responders of this CA", NAMES_OF_HOSTS, KU_DIGITAL_SIGNATURE, EKU_OCSP_SIGNING, 7, 30, 0,
-          ENROLMENT_INTERNAL, false, true },
+        { "ocsp", "OCSP responders of this CA", NAMES_OF_HOSTS, KU_DIGITAL_SIGNATURE,
+          EKU_OCSP_SIGNING, 7, 30, 0, ENROLMENT_INTERNAL, false, true },
         { "peer", "machines that are TLS server and client to each other", NAMES_OF_HOSTS, KU_TLS,
           EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_TOKEN, true, false },
-        { "server", "TLS servers: web pages, APIs, mail", NAMES_OF_HOSTS, KU_TLS, EKU_SERVER_AUTH, 90, 397, 0,
-          ENROLMENT_TOKEN, true, false },
+        { "server", "TLS servers: web pages, APIs, mail", NAMES_OF_HOSTS, KU_TLS, EKU_SERVER_AUTH,
+          90, 397, 0, ENROLMENT_TOKEN, true, false },
         { "user", "people: TLS client and e-mail", SAN_BIT(SAN_EMAIL), KU_TLS,
           EKU_CLIENT_AUTH | EKU_EMAIL_PROTECTION, 365, 825, 0, ENROLMENT_APPROVAL, false, false },
 };
@@ -85,9 +87,12 @@ static const struct bit_name key_usage_names[] = {
 };
 
 static const struct bit_name eku_names[] = {
-        { "serverAuth", EKU_SERVER_AUTH },   { "clientAuth", EKU_CLIENT_AUTH },
-        { "emailProtection", EKU_EMAIL_PROTECTION }, { "OCSPSigning", EKU_OCSP_SIGNING },
-        { "codeSigning", EKU_CODE_SIGNING }, { "timeStamping", EKU_TIME_STAMPING },
+        { "serverAuth", EKU_SERVER_AUTH },
+        { "clientAuth", EKU_CLIENT_AUTH },
+        { "emailProtection", EKU_EMAIL_PROTECTION },
+        { "OCSPSigning", EKU_OCSP_SIGNING },
+        { "codeSigning", EKU_CODE_SIGNING },
+        { "timeStamping", EKU_TIME_STAMPING },
         { NULL, 0 },
 };
 
@@ -100,9 +105,12 @@ static const struct bit_name name_type_names[] = {
 };
 
 static const struct bit_name key_type_names[] = {
-        { "ecdsa-p256", KEY_BIT(KEY_ECDSA_P256) }, { "ecdsa-p384", KEY_BIT(KEY_ECDSA_P384) },
-        { "ecdsa-p521", KEY_BIT(KEY_ECDSA_P521) }, { "ed25519", KEY_BIT(KEY_ED25519) },
-        { "rsa", KEY_BIT(KEY_RSA) },               { NULL, 0 },
+        { "ecdsa-p256", KEY_BIT(KEY_ECDSA_P256) },
+        { "ecdsa-p384", KEY_BIT(KEY_ECDSA_P384) },
+        { "ecdsa-p521", KEY_BIT(KEY_ECDSA_P521) },
+        { "ed25519", KEY_BIT(KEY_ED25519) },
+        { "rsa", KEY_BIT(KEY_RSA) },
+        { NULL, 0 },
 };
 
 static const char *const enrolment_names[] = {
@@ -179,7 +187,8 @@ static int add_bit_word(const char *word, void *context, struct error *err) {
         return error_set(err, ERR_CONFIG, "'%.40s' is none of %s", word, buffer_string(&known));
 }
 
-static int set_bits(void *target, const char *value, size_t offset, const struct bit_name *names, struct error *err) {
+static int set_bits(void *target, const char *value, size_t offset, const struct bit_name *names,
+                    struct error *err) {
         struct bit_words words = { .names = names };
 
         if (setting_words(value, add_bit_word, &words, err) < 0)
@@ -226,22 +235,28 @@ static const struct setting profile_settings[] = {
         { "Profile", "RsaBitsMax", SETTING_TO(setting_set_u32, struct profile, rsa_bits_max) },
         { "Profile", "KeyUsage", SETTING_TO(set_key_usage, struct profile, key_usage) },
         { "Profile", "ExtendedKeyUsage", SETTING_TO(set_eku, struct profile, extended_key_usage) },
-        { "Profile", "Validity", SETTING_TO(setting_set_duration, struct profile, validity_default_s) },
-        { "Profile", "ValidityMax", SETTING_TO(setting_set_duration, struct profile, validity_max_s) },
+        { "Profile", "Validity",
+          SETTING_TO(setting_set_duration, struct profile, validity_default_s) },
+        { "Profile", "ValidityMax",
+          SETTING_TO(setting_set_duration, struct profile, validity_max_s) },
         { "Profile", "Backdate", SETTING_TO(setting_set_duration, struct profile, backdate_s) },
         { "Profile", "Grace", SETTING_TO(setting_set_duration, struct profile, grace_s) },
         { "Profile", "Enrolment", SETTING_TO(set_enrolment, struct profile, enrolment) },
         { "Profile", "Wildcards", SETTING_TO(setting_set_bool, struct profile, wildcards) },
-        { "Profile", "StrictExtensions", SETTING_TO(setting_set_bool, struct profile, strict_extensions) },
+        { "Profile", "StrictExtensions",
+          SETTING_TO(setting_set_bool, struct profile, strict_extensions) },
         { 0 },
 };
 
 static bool usages_fit_a_leaf(const struct profile *p) {
-        return p->key_usage && !(p->key_usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN | KU_ENCIPHER_ONLY | KU_DECIPHER_ONLY));
+        return p->key_usage &&
+                !(p->key_usage &
+                  (KU_KEY_CERT_SIGN | KU_CRL_SIGN | KU_ENCIPHER_ONLY | KU_DECIPHER_ONLY));
 }
 
 static bool rsa_sizes_make_sense(const struct profile *p) {
-        return p->rsa_bits_min >= 2048 && p->rsa_bits_max <= 8192 && p->rsa_bits_min <= p->rsa_bits_max;
+        return p->rsa_bits_min >= 2048 && p->rsa_bits_max <= 8192 &&
+                p->rsa_bits_min <= p->rsa_bits_max;
 }
 
 static bool validity_makes_sense(const struct profile *p) {
@@ -249,7 +264,8 @@ static bool validity_makes_sense(const struct profile *p) {
 }
 
 static bool validity_is_bounded(const struct profile *p) {
-        return !(p->extended_key_usage & EKU_SERVER_AUTH) || p->validity_max_s <= LEAF_VALIDITY_MAX_S;
+        return !(p->extended_key_usage & EKU_SERVER_AUTH) ||
+                p->validity_max_s <= LEAF_VALIDITY_MAX_S;
 }
 
 static bool backdate_is_small(const struct profile *p) {
@@ -265,9 +281,12 @@ static const struct {
         const char *why;
         bool (*holds)(const struct profile *p);
 } profile_rules[] = {
-        { "KeyUsage= may not hold keyCertSign, cRLSign, encipherOnly or decipherOnly", usages_fit_a_leaf },
-        { "RsaBitsMin= and RsaBitsMax= must be from 2048 to 8192, the first no larger", rsa_sizes_make_sense },
-        { "Validity= must be a minute at least and no longer than ValidityMax=", validity_makes_sense },
+        { "KeyUsage= may not hold keyCertSign, cRLSign, encipherOnly or decipherOnly",
+          usages_fit_a_leaf },
+        { "RsaBitsMin= and RsaBitsMax= must be from 2048 to 8192, the first no larger",
+          rsa_sizes_make_sense },
+        { "Validity= must be a minute at least and no longer than ValidityMax=",
+          validity_makes_sense },
         { "ValidityMax= of a profile with serverAuth may not be over 825d: Apple's systems refuse longer ones",
           validity_is_bounded },
         { "Backdate= may not be over 2d, and must be shorter than Validity=", backdate_is_small },
@@ -325,7 +344,8 @@ static int load_built_in(struct profile_set *set, struct error *err) {
         for (size_t i = 0; i < ARRAY_SIZE(built_in); i++) {
                 struct profile *row = new_row(set, built_in[i].name);
 
-                if (!row || setting_set_text(&row->description, built_in[i].description, 0, err) < 0)
+                if (!row ||
+                    setting_set_text(&row->description, built_in[i].description, 0, err) < 0)
                         return error_no_memory(err);
                 row->name_types = built_in[i].name_types;
                 row->key_usage = built_in[i].key_usage;
@@ -346,19 +366,23 @@ static int load_file(struct profile_set *set, int folder_fd, const char *file, s
         struct profile *row;
 
         if (stem >= sizeof(name))
-                return error_set(err, ERR_CONFIG, "%s: a profile's name has at most %d characters", file,
-                                 PROFILE_NAME_MAX - 1);
+                return error_set(err, ERR_CONFIG, "%s: a profile's name has at most %d characters",
+                                 file, PROFILE_NAME_MAX - 1);
         memcpy(name, file, stem);
         name[stem] = '\0';
         if (!profile_name_ok(name))
-                return error_set(err, ERR_CONFIG, "%s: a profile's name is made of a-z, 0-9 and '-'", file);
+                return error_set(err, ERR_CONFIG,
+                                 "%s: a profile's name is made of a-z, 0-9 and '-'", file);
         row = row_of(set, name);
         if (!row)
                 row = new_row(set, name);
         if (!row)
-                return error_set(err, ERR_CONFIG, "%s: there are more than %d profiles", file, PROFILE_MAX);
+                return error_set(err, ERR_CONFIG, "%s: there are more than %d profiles", file,
+                                 PROFILE_MAX);
         if (row->enrolment == ENROLMENT_INTERNAL)
-                return error_set(err, ERR_CONFIG, "%s: the profile '%s' is the CA's own and cannot be changed", file, name);
+                return error_set(err, ERR_CONFIG,
+                                 "%s: the profile '%s' is the CA's own and cannot be changed", file,
+                                 name);
         if (settings_read(folder_fd, file, profile_settings, row, err) < 0)
                 return -1;
         return check_profile(row, file, err);
@@ -389,12 +413,14 @@ static int make_digest(struct profile *p, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
 
         buffer_format(&text,
-                      "profile 1\nname=%s\nnames=%" PRIx32 "\nkeys=%" PRIx32 "\nrsa=%" PRIu32 "-%" PRIu32 "\nku=%" PRIx32
-                      "\neku=%" PRIx32 "\ndefault=%" PRId64 "\nmax=%" PRId64 "\nbackdate=%" PRId64 "\ngrace=%" PRId64
+                      "profile 1\nname=%s\nnames=%" PRIx32 "\nkeys=%" PRIx32 "\nrsa=%" PRIu32
+                      "-%" PRIu32 "\nku=%" PRIx32 "\neku=%" PRIx32 "\ndefault=%" PRId64
+                      "\nmax=%" PRId64 "\nbackdate=%" PRId64 "\ngrace=%" PRId64
                       "\nenrolment=%s\nwildcards=%d\nnocheck=%d\nstrict=%d\n",
-                      p->name, p->name_types, p->key_types, p->rsa_bits_min, p->rsa_bits_max, p->key_usage,
-                      p->extended_key_usage, p->validity_default_s, p->validity_max_s, p->backdate_s, p->grace_s,
-                      enrolment_names[p->enrolment], p->wildcards, p->ocsp_nocheck, p->strict_extensions);
+                      p->name, p->name_types, p->key_types, p->rsa_bits_min, p->rsa_bits_max,
+                      p->key_usage, p->extended_key_usage, p->validity_default_s, p->validity_max_s,
+                      p->backdate_s, p->grace_s, enrolment_names[p->enrolment], p->wildcards,
+                      p->ocsp_nocheck, p->strict_extensions);
         if (text.failed)
                 return error_no_memory(err);
         sha256(buffer_bytes(&text), p->digest);
@@ -440,7 +466,8 @@ const struct profile *profiles_at(const struct profile_set *set, size_t i) {
         return i < set->count ? &set->rows[i] : NULL;
 }
 
-const struct profile *profiles_find(const struct profile_set *set, const char *name, struct error *err) {
+const struct profile *profiles_find(const struct profile_set *set, const char *name,
+                                    struct error *err) {
         CAD_AUTO(buffer_done) struct buffer known = { 0 };
 
         for (size_t i = 0; i < set->count; i++)
@@ -448,7 +475,8 @@ const struct profile *profiles_find(const struct profile_set *set, const char *n
                         return &set->rows[i];
         for (size_t i = 0; i < set->count; i++)
                 buffer_format(&known, "%s%s", i ? ", " : "", set->rows[i].name);
-        (void) error_set_field(err, ERR_PROFILE_UNKNOWN, "profile", "there is no profile '%.40s': there are %s", name,
+        (void) error_set_field(err, ERR_PROFILE_UNKNOWN, "profile",
+                               "there is no profile '%.40s': there are %s", name,
                                buffer_string(&known));
         return NULL;
 }
@@ -458,7 +486,8 @@ const struct profile *profiles_find(const struct profile_set *set, const char *n
 uint32_t profile_key_usage(const struct profile *profile, enum key_type type) {
         uint32_t usage = profile->key_usage;
 
-        return type == KEY_RSA ? usage : usage & ~(uint32_t) (KU_KEY_ENCIPHERMENT | KU_DATA_ENCIPHERMENT);
+        return type == KEY_RSA ? usage
+                               : usage & ~(uint32_t) (KU_KEY_ENCIPHERMENT | KU_DATA_ENCIPHERMENT);
 }
 
 static int check_usages(const struct profile *profile, const struct csr *csr, struct error *err) {
@@ -467,10 +496,11 @@ static int check_usages(const struct profile *profile, const struct csr *csr, st
 
         for (uint32_t bit = 1; surplus && bit <= KU_DECIPHER_ONLY; bit <<= 1)
                 if (surplus & bit)
-                        return error_set_field(err, ERR_CSR_EXTENSION, "csr.extensions.keyUsage",
-                                               "the CSR asks for the key usage %s, which the profile '%s' does not give: "
-                                               "make the CSR without it",
-                                               key_usage_name(bit), profile->name);
+                        return error_set_field(
+                                err, ERR_CSR_EXTENSION, "csr.extensions.keyUsage",
+                                "the CSR asks for the key usage %s, which the profile '%s' does not give: "
+                                "make the CSR without it",
+                                key_usage_name(bit), profile->name);
         for (size_t i = 0; i < csr->extended_key_usage_count; i++) {
                 bool given = false;
 
@@ -478,10 +508,12 @@ static int check_usages(const struct profile *profile, const struct csr *csr, st
                         given |= (profile->extended_key_usage & bit) &&
                                 bytes_equal(eku_oid(bit), csr->extended_key_usage[i]);
                 if (!given)
-                        return error_set_field(err, ERR_CSR_EXTENSION, "csr.extensions.extendedKeyUsage",
-                                               "the CSR asks for the extended key usage %s, which the profile '%s' does "
-                                               "not give: take another profile, or make the CSR without it",
-                                               oid_text(csr->extended_key_usage[i], oid, sizeof(oid)), profile->name);
+                        return error_set_field(
+                                err, ERR_CSR_EXTENSION, "csr.extensions.extendedKeyUsage",
+                                "the CSR asks for the extended key usage %s, which the profile '%s' does "
+                                "not give: take another profile, or make the CSR without it",
+                                oid_text(csr->extended_key_usage[i], oid, sizeof(oid)),
+                                profile->name);
         }
         return 0;
 }
@@ -501,9 +533,10 @@ int profile_check_csr(const struct profile *profile, const struct csr *csr, stru
         char text[OID_MAX_TEXT + 64], name[OID_MAX_TEXT + 64], field[ERROR_FIELD_MAX];
 
         if (csr->wants_ca)
-                return error_set_field(err, ERR_CSR_EXTENSION, "csr.extensions.basicConstraints",
-                                       "the CSR asks for a CA certificate (CA:TRUE): this call makes none. Make the CSR "
-                                       "without basicConstraints");
+                return error_set_field(
+                        err, ERR_CSR_EXTENSION, "csr.extensions.basicConstraints",
+                        "the CSR asks for a CA certificate (CA:TRUE): this call makes none. Make the CSR "
+                        "without basicConstraints");
         if (check_usages(profile, csr, err) < 0)
                 return -1;
         if (!profile->strict_extensions)
@@ -511,61 +544,70 @@ int profile_check_csr(const struct profile *profile, const struct csr *csr, stru
         if (csr->other_extension_count) {
                 (void) snprintf(field, sizeof(field), "csr.extensions.%.70s",
                                 oid_field(csr->other_extensions[0], name, sizeof(name)));
-                return error_set_field(err, ERR_CSR_EXTENSION, field,
-                                       "the CSR asks for the extension %s: the profile '%s' decides what a certificate "
-                                       "holds. Make the CSR without it",
-                                       oid_text(csr->other_extensions[0], text, sizeof(text)), profile->name);
+                return error_set_field(
+                        err, ERR_CSR_EXTENSION, field,
+                        "the CSR asks for the extension %s: the profile '%s' decides what a certificate "
+                        "holds. Make the CSR without it",
+                        oid_text(csr->other_extensions[0], text, sizeof(text)), profile->name);
         }
         if (csr->other_attribute_count) {
                 (void) snprintf(field, sizeof(field), "csr.attributes.%.70s",
                                 oid_field(csr->other_attributes[0], name, sizeof(name)));
-                return error_set_field(err, ERR_CSR_ATTRIBUTE, field,
-                                       "the CSR has the attribute %s, which is not accepted. Make the CSR without it",
-                                       oid_text(csr->other_attributes[0], text, sizeof(text)));
+                return error_set_field(
+                        err, ERR_CSR_ATTRIBUTE, field,
+                        "the CSR has the attribute %s, which is not accepted. Make the CSR without it",
+                        oid_text(csr->other_attributes[0], text, sizeof(text)));
         }
         return 0;
 }
 
-int profile_check_key(const struct profile *profile, const struct public_key *key, struct error *err) {
+int profile_check_key(const struct profile *profile, const struct public_key *key,
+                      struct error *err) {
         enum key_type type = public_key_type(key);
         unsigned bits = public_key_bits(key);
 
         if (!(profile->key_types & KEY_BIT(type)))
-                return error_set_field(err, ERR_KEY_UNSUPPORTED, "csr.key", "the profile '%s' takes no %s keys",
-                                       profile->name, key_type_name(type));
+                return error_set_field(err, ERR_KEY_UNSUPPORTED, "csr.key",
+                                       "the profile '%s' takes no %s keys", profile->name,
+                                       key_type_name(type));
         if (type == KEY_RSA && bits < profile->rsa_bits_min)
-                return error_set_field(err, ERR_KEY_WEAK, "csr.key",
-                                       "the RSA key has %u bits, the profile '%s' wants %u at least", bits, profile->name,
-                                       (unsigned) profile->rsa_bits_min);
+                return error_set_field(
+                        err, ERR_KEY_WEAK, "csr.key",
+                        "the RSA key has %u bits, the profile '%s' wants %u at least", bits,
+                        profile->name, (unsigned) profile->rsa_bits_min);
         if (type == KEY_RSA && bits > profile->rsa_bits_max)
                 return error_set_field(err, ERR_KEY_UNSUPPORTED, "csr.key",
-                                       "the RSA key has %u bits, the profile '%s' takes %u at most", bits, profile->name,
-                                       (unsigned) profile->rsa_bits_max);
+                                       "the RSA key has %u bits, the profile '%s' takes %u at most",
+                                       bits, profile->name, (unsigned) profile->rsa_bits_max);
         return 0;
 }
 
-int profile_check_names(const struct profile *profile, const struct san_list *names, const char *field,
-                        struct error *err) {
+int profile_check_names(const struct profile *profile, const struct san_list *names,
+                        const char *field, struct error *err) {
         char text[SAN_TEXT_MAX], where[ERROR_FIELD_MAX];
 
         if (names->count == 0)
-                return error_set_field(err, ERR_NAMES_MISSING, field,
-                                       "there is no name to issue for: put a subjectAltName into the CSR, or give names");
+                return error_set_field(
+                        err, ERR_NAMES_MISSING, field,
+                        "there is no name to issue for: put a subjectAltName into the CSR, or give names");
         for (size_t i = 0; i < names->count; i++) {
                 const struct san *name = &names->items[i];
-                bool wildcard = name->type == SAN_DNS && name->value.size && name->value.data[0] == '*';
+                bool wildcard = name->type == SAN_DNS && name->value.size &&
+                        name->value.data[0] == '*';
 
                 (void) snprintf(where, sizeof(where), "%s[%u]", field, name->place);
                 if (!(profile->name_types & SAN_BIT(name->type)))
-                        return error_set_field(err, ERR_NAME_NOT_ALLOWED, where,
-                                               "'%s' is a kind of name (%s) that the profile '%s' does not allow: take "
-                                               "another profile or leave it out",
-                                               san_text(name, text, sizeof(text)), san_type_name(name->type),
-                                               profile->name);
+                        return error_set_field(
+                                err, ERR_NAME_NOT_ALLOWED, where,
+                                "'%s' is a kind of name (%s) that the profile '%s' does not allow: take "
+                                "another profile or leave it out",
+                                san_text(name, text, sizeof(text)), san_type_name(name->type),
+                                profile->name);
                 if (wildcard && !profile->wildcards)
-                        return error_set_field(err, ERR_NAME_NOT_ALLOWED, where,
-                                               "'%s' is a wildcard, which the profile '%s' does not allow",
-                                               san_text(name, text, sizeof(text)), profile->name);
+                        return error_set_field(
+                                err, ERR_NAME_NOT_ALLOWED, where,
+                                "'%s' is a wildcard, which the profile '%s' does not allow",
+                                san_text(name, text, sizeof(text)), profile->name);
         }
         return 0;
 }

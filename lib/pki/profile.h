@@ -11,10 +11,11 @@
 #include "key.h"
 #include "san.h"
 
-#define PROFILE_NAME_MAX 32        /* bytes with NUL */
-#define PROFILE_MAX 64             /* profiles of one CA */
-#define PROFILE_DIGEST_SIZE 32     /* SHA-256 over its canonical text */
-#define LEAF_VALIDITY_MAX_S (825 * INT64_C(86400)) /* Apple's limit for private CAs; threats.md §5.8 */
+#define PROFILE_NAME_MAX 32    /* bytes with NUL */
+#define PROFILE_MAX 64         /* profiles of one CA */
+#define PROFILE_DIGEST_SIZE 32 /* SHA-256 over its canonical text */
+#define LEAF_VALIDITY_MAX_S \
+        (825 * INT64_C(86400)) /* Apple's limit for private CAs; threats.md §5.8 */
 
 enum extended_key_usage {
         EKU_SERVER_AUTH = 1 << 0,
@@ -36,20 +37,20 @@ enum profile_enrolment {
 struct profile {
         char name[PROFILE_NAME_MAX];
         char *description;
-        uint32_t name_types;           /* SAN_BIT() of what is allowed */
-        uint32_t key_types;            /* KEY_BIT() of what is allowed */
+        uint32_t name_types; /* SAN_BIT() of what is allowed */
+        uint32_t key_types;  /* KEY_BIT() of what is allowed */
         uint32_t rsa_bits_min;
         uint32_t rsa_bits_max;
-        uint32_t key_usage;            /* enum key_usage; keyEncipherment is only set for RSA keys */
-        uint32_t extended_key_usage;   /* enum extended_key_usage, not empty */
+        uint32_t key_usage;          /* enum key_usage; keyEncipherment is only set for RSA keys */
+        uint32_t extended_key_usage; /* enum extended_key_usage, not empty */
         int64_t validity_default_s;
         int64_t validity_max_s;
-        int64_t backdate_s;            /* notBefore is set back by this for skewed clocks */
-        int64_t grace_s;               /* an expired certificate may renew itself for this long */
+        int64_t backdate_s; /* notBefore is set back by this for skewed clocks */
+        int64_t grace_s;    /* an expired certificate may renew itself for this long */
         enum profile_enrolment enrolment;
-        bool wildcards;                /* whether *.nas.lan is allowed */
-        bool ocsp_nocheck;             /* add id-pkix-ocsp-nocheck */
-        bool strict_extensions;        /* refuse what is not known, or only what is dangerous */
+        bool wildcards;         /* whether *.nas.lan is allowed */
+        bool ocsp_nocheck;      /* add id-pkix-ocsp-nocheck */
+        bool strict_extensions; /* refuse what is not known, or only what is dangerous */
         uint8_t digest[PROFILE_DIGEST_SIZE];
 };
 
@@ -70,17 +71,20 @@ size_t profiles_count(const struct profile_set *set);
 const struct profile *profiles_at(const struct profile_set *set, size_t i);
 
 /** profiles_find() - by name. @err: ERR_PROFILE_UNKNOWN with the names that there are; NULL then */
-const struct profile *profiles_find(const struct profile_set *set, const char *name, struct error *err);
+const struct profile *profiles_find(const struct profile_set *set, const char *name,
+                                    struct error *err);
 
 /** profile_check_csr() - design.md §5: CA:FALSE, key usages inside the profile, SKI and challengePassword are ignored; CA:TRUE, usages outside the
  *  profile and all else refused by name. @err: ERR_CSR_EXTENSION, ERR_CSR_ATTRIBUTE; field csr.extensions.NAME */
 int profile_check_csr(const struct profile *profile, const struct csr *csr, struct error *err);
 
 /** profile_check_key() - type and size. @err: ERR_KEY_UNSUPPORTED, ERR_KEY_WEAK */
-int profile_check_key(const struct profile *profile, const struct public_key *key, struct error *err);
+int profile_check_key(const struct profile *profile, const struct public_key *key,
+                      struct error *err);
 
 /** profile_check_names() - at least one, each of an allowed kind. @field: "<field>[i]" is set. @err: ERR_NAMES_MISSING, ERR_NAME_NOT_ALLOWED */
-int profile_check_names(const struct profile *profile, const struct san_list *names, const char *field, struct error *err);
+int profile_check_names(const struct profile *profile, const struct san_list *names,
+                        const char *field, struct error *err);
 
 /** profile_key_usage() - the usages for a key of @type: no keyEncipherment but for RSA */
 uint32_t profile_key_usage(const struct profile *profile, enum key_type type);

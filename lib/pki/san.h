@@ -68,7 +68,8 @@ int san_list_add_text(struct san_list *list, const char *text, struct error *err
  * @err:  ERR_CSR_MALFORMED for bad DER or an empty SEQUENCE, ERR_NAME_INVALID, ERR_NAME_NOT_ALLOWED for another kind of name
  *        (its kind is named); the field is set to "<field>[i]"
  */
-int san_list_from_der(struct san_list *list, struct bytes der, const char *field, struct error *err);
+int san_list_from_der(struct san_list *list, struct bytes der, const char *field,
+                      struct error *err);
 
 /** san_list_put_der() - write the GeneralNames SEQUENCE */
 void san_list_put_der(const struct san_list *list, struct der_writer *w);
@@ -96,4 +97,5 @@ const char *san_type_name(enum san_type type);
 
 /** dns_name_check() - whether @name (no NUL inside, any case) is a DNS name as san_list_add() takes it, written in lower case to @ret
  *  (size @size ≥ 254 + 1). @err: ERR_NAME_INVALID with the reason */
-int dns_name_check(struct bytes name, bool allow_wildcard, char *ret, size_t size, struct error *err);
+int dns_name_check(struct bytes name, bool allow_wildcard, char *ret, size_t size,
+                   struct error *err);

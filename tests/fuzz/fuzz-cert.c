@@ -10,7 +10,7 @@
 #include "lib/pki/dn.h"
 
 #define FIRST_UTC_TIME INT64_C(-631152000) /* 1950-01-01T00:00:00Z */
-#define INPUT_MAX 65536 /* bytes; of a file that is read */
+#define INPUT_MAX 65536                    /* bytes; of a file that is read */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,13 +20,26 @@ static void must(bool holds) {
 }
 
 static void must_be_inside(struct bytes view, struct bytes der) {
-        must(view.size == 0 || (view.data >= der.data && view.data + view.size <= der.data + der.size));
+        must(view.size == 0 ||
+             (view.data >= der.data && view.data + view.size <= der.data + der.size));
 }
 
 static void check_views(const struct cert *c, struct bytes der) {
-        const struct bytes views[] = { c->der, c->tbs, c->serial, c->issuer, c->subject, c->spki, c->algorithm, c->signature, c->san,
-                                       c->extended_key_usage, c->subject_key_id, c->authority_key_id, c->name_constraints,
-                                       c->crl_distribution_points, c->authority_info_access };
+        const struct bytes views[] = { c->der,
+                                       c->tbs,
+                                       c->serial,
+                                       c->issuer,
+                                       c->subject,
+                                       c->spki,
+                                       c->algorithm,
+                                       c->signature,
+                                       c->san,
+                                       c->extended_key_usage,
+                                       c->subject_key_id,
+                                       c->authority_key_id,
+                                       c->name_constraints,
+                                       c->crl_distribution_points,
+                                       c->authority_info_access };
 
         for (size_t i = 0; i < ARRAY_SIZE(views); i++)
                 must_be_inside(views[i], der);
@@ -47,7 +60,8 @@ static void read_on(const struct cert *c) {
         (void) dn_common_name(c->issuer, text, sizeof(text));
         (void) cert_is_self_signed(c);
         cert_fingerprint(c->der, digest);
-        if (c->san.size && san_list_from_der(&names, c->san, "names", NULL) == 0 && c->name_constraints.size &&
+        if (c->san.size && san_list_from_der(&names, c->san, "names", NULL) == 0 &&
+            c->name_constraints.size &&
             constraints_from_der(c->name_constraints, &constraints, NULL) == 0)
                 (void) constraints_check_list(constraints, &names, "names", NULL);
         if (public_key_from_spki(c->spki, &key, NULL) == 0)
@@ -64,7 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         memset(&cert, 0xa5, sizeof(cert));
         memcpy(&untouched, &cert, sizeof(cert));
         if (cert_read(der, &cert, &err) < 0) {
-                must(err.code == ERR_CSR_MALFORMED && err.text[0] && memcmp(&cert, &untouched, sizeof(cert)) == 0);
+                must(err.code == ERR_CSR_MALFORMED && err.text[0] &&
+                     memcmp(&cert, &untouched, sizeof(cert)) == 0);
                 return 0;
         }
         check_views(&cert, der);

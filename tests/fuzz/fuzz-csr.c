@@ -17,12 +17,14 @@ static void must(bool holds) {
 }
 
 static bool is_inside(const struct csr *csr, struct bytes view) {
-        return view.size && view.data >= csr->octets && view.data + view.size <= csr->octets + csr->der.size;
+        return view.size && view.data >= csr->octets &&
+                view.data + view.size <= csr->octets + csr->der.size;
 }
 
 static void check_lists(const struct csr *csr) {
         must(csr->names.count <= SAN_COUNT_MAX && csr->extended_key_usage_count <= CSR_EKU_MAX);
-        must(csr->other_extension_count <= CSR_EXTENSION_MAX && csr->other_attribute_count <= CSR_EXTENSION_MAX);
+        must(csr->other_extension_count <= CSR_EXTENSION_MAX &&
+             csr->other_attribute_count <= CSR_EXTENSION_MAX);
         for (size_t i = 0; i < csr->extended_key_usage_count; i++)
                 must(is_inside(csr, csr->extended_key_usage[i]));
         for (size_t i = 0; i < csr->other_extension_count; i++)
@@ -38,7 +40,8 @@ static void check_csr(const struct csr *csr) {
         struct error err = { 0 };
 
         must(csr->der.size <= CSR_MAX && csr->der.data == csr->octets && csr->key);
-        must(is_inside(csr, csr->info) && is_inside(csr, csr->spki) && is_inside(csr, csr->algorithm) && is_inside(csr, csr->subject));
+        must(is_inside(csr, csr->info) && is_inside(csr, csr->spki) &&
+             is_inside(csr, csr->algorithm) && is_inside(csr, csr->subject));
         must(csr->signature.size == 0 || is_inside(csr, csr->signature));
         must(csr->common_name.size == 0 || is_inside(csr, csr->common_name));
         must(spki_key_id(csr->spki, id) == 0);
@@ -89,7 +92,8 @@ static void fuzz_pem(struct bytes input) {
                         must(r == 0 || err.code == ERR_BODY_MALFORMED);
                         return;
                 }
-                must(input.size < before && der.size > 0 && label[0] && strnlen(label, sizeof(label)) < sizeof(label));
+                must(input.size < before && der.size > 0 && label[0] &&
+                     strnlen(label, sizeof(label)) < sizeof(label));
         }
 }
 

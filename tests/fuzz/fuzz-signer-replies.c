@@ -19,7 +19,8 @@ static void must(bool holds) {
 }
 
 static void must_be_inside(struct bytes view, struct bytes frame) {
-        must(view.size == 0 || (view.data >= frame.data && view.data + view.size <= frame.data + frame.size));
+        must(view.size == 0 ||
+             (view.data >= frame.data && view.data + view.size <= frame.data + frame.size));
 }
 
 static void must_end(const char *text, size_t size) {
@@ -30,12 +31,15 @@ static void must_end(const char *text, size_t size) {
 static void compare(const struct cert *cert, const struct profile_set *profiles) {
         CAD_AUTO(san_list_done) struct san_list names = { .count = 0 };
         CAD_AUTO(public_key_free) struct public_key *key = NULL;
-        struct cert_issuer issuer = { .subject = cert->issuer, .algorithm = cert->algorithm, .crl_url = "http://ca.lan/crl/int-1.crl",
+        struct cert_issuer issuer = { .subject = cert->issuer,
+                                      .algorithm = cert->algorithm,
+                                      .crl_url = "http://ca.lan/crl/int-1.crl",
                                       .issuer_url = "http://ca.lan/ca/int-1.crt" };
         struct cert_wish wish = { .spki = cert->spki, .names = &names, .validity = cert->validity };
         char common_name[512];
 
-        if (san_list_from_der(&names, cert->san, "names", NULL) < 0 || public_key_from_spki(cert->spki, &key, NULL) < 0)
+        if (san_list_from_der(&names, cert->san, "names", NULL) < 0 ||
+            public_key_from_spki(cert->spki, &key, NULL) < 0)
                 return;
         wish.key_type = public_key_type(key);
         if (cert->authority_key_id.size == KEY_ID_SIZE)
@@ -57,7 +61,8 @@ static void compare(const struct cert *cert, const struct profile_set *profiles)
         }
 }
 
-static void on_certificate(struct frame_reader *fields, struct bytes frame, const struct profile_set *profiles) {
+static void on_certificate(struct frame_reader *fields, struct bytes frame,
+                           const struct profile_set *profiles) {
         char issuer[SIGNER_ISSUER_MAX];
         struct cert cert;
         struct bytes der;
@@ -92,7 +97,8 @@ static void on_hello(struct frame_reader *fields, struct bytes frame) {
                 (void) cert_read(hello.issuers[i].der, &cert, NULL);
         }
         written = sign_hello_encode(again, 0, &hello);
-        must(written.size == frame.size && memcmp(written.data + 12, frame.data + 12, frame.size - 12) == 0);
+        must(written.size == frame.size &&
+             memcmp(written.data + 12, frame.data + 12, frame.size - 12) == 0);
 }
 
 static void on_status(struct frame_reader *fields) {

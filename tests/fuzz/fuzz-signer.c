@@ -12,7 +12,8 @@
 #include "daemon/signer/policy.h"
 #include "lib/base/file.h"
 
-#define NOW INT64_C(4102444800) /* 2100-01-01T00:00:00Z: always after the build, and the corpus is made for it */
+#define NOW \
+        INT64_C(4102444800) /* 2100-01-01T00:00:00Z: always after the build, and the corpus is made for it */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,8 +28,10 @@ static struct profile_set *profiles;
 static char folder[] = "/tmp/cad-fuzz-XXXXXX";
 
 static void remove_folder(void) {
-        static const char *const files[] = { "ca/ca.conf",   "ca/root.crt",  "ca/root.key", "ca/int-1.crt", "ca/int-1.key",
-                                             "ca/int-2.crt", "ca/int-2.key", "ca",          "mark",         "" };
+        static const char *const files[] = {
+                "ca/ca.conf",   "ca/root.crt",  "ca/root.key", "ca/int-1.crt", "ca/int-1.key",
+                "ca/int-2.crt", "ca/int-2.key", "ca",          "mark",         ""
+        };
         char path[64];
 
         ca = ca_free(ca);
@@ -51,8 +54,10 @@ static void make_ca(void) {
         must(place.state_fd >= 0 && ca_plan_defaults(&plan, &err) == 0);
         plan.name = "Fuzz CA";
         plan.public_url = "http://ca.lan";
-        must(constraints_close(plan.constraints, &err) == 0 && ca_create(&place, &plan, NOW, &err) == 0);
-        must(ca_load(place.state_fd, BYTES_NONE, &ca, &err) == 0 && profiles_load(-1, NULL, &profiles, &err) == 0);
+        must(constraints_close(plan.constraints, &err) == 0 &&
+             ca_create(&place, &plan, NOW, &err) == 0);
+        must(ca_load(place.state_fd, BYTES_NONE, &ca, &err) == 0 &&
+             profiles_load(-1, NULL, &profiles, &err) == 0);
         plan.constraints = constraints_free(plan.constraints);
         (void) close(place.state_fd);
 }
@@ -71,8 +76,10 @@ static void check_leaf(const struct policy_grant *grant) {
         der_writer_init(&w, octets, sizeof(octets));
         cert_put_leaf(&w, &grant->issuer->signs_as, &wish);
         must(!w.failed && cert_sign(grant->issuer->key, der_writer_bytes(&w), &der, &err) == 0);
-        must(cert_read(buffer_bytes(&der), &cert, &err) == 0 && cert_compare(&cert, &grant->issuer->signs_as, &wish, &err) == 0);
-        must(!cert.is_ca && !(cert.key_usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)) && !cert.unknown_critical);
+        must(cert_read(buffer_bytes(&der), &cert, &err) == 0 &&
+             cert_compare(&cert, &grant->issuer->signs_as, &wish, &err) == 0);
+        must(!cert.is_ca && !(cert.key_usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)) &&
+             !cert.unknown_critical);
         must(!cert.name_constraints.size && cert.extension_count <= 9);
         must(cert.validity.not_before >= grant->issuer->cert.validity.not_before &&
              cert.validity.not_after <= grant->issuer->cert.validity.not_after);
@@ -89,7 +96,8 @@ static void try_policy(const struct sign_issue *issue) {
         if (policy_check(ca, profiles, issue, NOW, &grant, &err) == 0)
                 check_leaf(&grant);
         else
-                must(err.code != ERR_NONE && err.text[0] && !grant.issuer && grant.names.count == 0);
+                must(err.code != ERR_NONE && err.text[0] && !grant.issuer &&
+                     grant.names.count == 0);
 }
 
 /* As it is; and with what a fuzzer cannot guess: the profile's digest, and a validity that passes. */
@@ -106,9 +114,12 @@ static void on_issue(struct frame_reader *fields) {
                 must(err.code == ERR_MESSAGE_MALFORMED);
                 return;
         }
-        must(frame_open(sign_issue_encode(again, 1, &issue), &header, &reader, NULL) == 0 && sign_issue_decode(&reader, &copy, NULL) == 0);
-        must(bytes_equal(issue.names, copy.names) && bytes_equal(issue.spki, copy.spki) && strcmp(issue.profile, copy.profile) == 0 &&
-             strcmp(issue.common_name, copy.common_name) == 0 && issue.validity.not_after == copy.validity.not_after);
+        must(frame_open(sign_issue_encode(again, 1, &issue), &header, &reader, NULL) == 0 &&
+             sign_issue_decode(&reader, &copy, NULL) == 0);
+        must(bytes_equal(issue.names, copy.names) && bytes_equal(issue.spki, copy.spki) &&
+             strcmp(issue.profile, copy.profile) == 0 &&
+             strcmp(issue.common_name, copy.common_name) == 0 &&
+             issue.validity.not_after == copy.validity.not_after);
         try_policy(&issue);
         profile = profiles_find(profiles, issue.profile, NULL);
         if (!profile)

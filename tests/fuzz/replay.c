@@ -22,7 +22,8 @@ static int replay_file(int dir_fd, const char *name) {
                 (void) fprintf(stderr, "%s\n", err.text);
                 return -1;
         }
-        exact = malloc(input.size ? input.size : 1); /* of just this size, so that a read past the end is seen */
+        exact = malloc(input.size ? input.size
+                                  : 1); /* of just this size, so that a read past the end is seen */
         if (!exact)
                 return -1;
         memcpy(exact, input.data, input.size);

@@ -25,7 +25,9 @@ static inline void fake_send(int fd, struct bytes frame) {
 /** fake_hello() - a hello whose certificates nobody reads */
 static inline void fake_hello(int fd) {
         uint8_t frame[SIGNER_FRAME_MAX];
-        struct sign_hello hello = { .ca_id = "00", .name = "Fake CA", .root = BYTES_LITERAL("root"), .issuer_count = 1 };
+        struct sign_hello hello = {
+                .ca_id = "00", .name = "Fake CA", .root = BYTES_LITERAL("root"), .issuer_count = 1
+        };
 
         hello.issuers[0] = (struct sign_hello_issuer){ .id = "int-1", .der = BYTES_LITERAL("der") };
         fake_send(fd, sign_hello_encode(frame, 0, &hello));
@@ -36,7 +38,8 @@ static inline void fake_hello(int fd) {
  * @frame: SIGNER_FRAME_MAX octets, into which @ret_fields has its views
  * Return: false where the connection is gone, or nothing comes within @timeout_ms
  */
-static inline bool fake_receive(int fd, int timeout_ms, uint8_t *frame, struct signer_header *ret, struct frame_reader *ret_fields) {
+static inline bool fake_receive(int fd, int timeout_ms, uint8_t *frame, struct signer_header *ret,
+                                struct frame_reader *ret_fields) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
         struct error err = { 0 };
         ssize_t n;
@@ -57,7 +60,8 @@ static inline void fake_certificate(int fd, uint32_t id, struct bytes der) {
         fake_send(fd, sign_certificate_encode(frame, id, "int-1", der));
 }
 
-static inline void fake_error(int fd, uint32_t id, enum error_code code, const char *field, const char *text) {
+static inline void fake_error(int fd, uint32_t id, enum error_code code, const char *field,
+                              const char *text) {
         uint8_t frame[SIGNER_FRAME_MAX];
         struct error err = { 0 };
 

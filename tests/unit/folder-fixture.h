@@ -17,7 +17,8 @@ static char folder_path[64];
 static int folder_fd = -1;
 
 static inline void folder_setup(void) {
-        (void) snprintf(folder_path, sizeof(folder_path), "%.30s/cad-unit-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+        (void) snprintf(folder_path, sizeof(folder_path), "%.30s/cad-unit-XXXXXX",
+                        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
         ck_assert_ptr_nonnull(mkdtemp(folder_path));
         folder_fd = open(folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         ck_assert_int_ge(folder_fd, 0);
@@ -27,7 +28,8 @@ static inline void folder_teardown(void) {
         char command[256];
 
         folder_fd = fd_close(folder_fd);
-        (void) snprintf(command, sizeof(command), "chmod -R u+rwX '%s' && rm -rf '%s'", folder_path, folder_path);
+        (void) snprintf(command, sizeof(command), "chmod -R u+rwX '%s' && rm -rf '%s'", folder_path,
+                        folder_path);
         ck_assert_int_eq(system(command), 0);
 }
 

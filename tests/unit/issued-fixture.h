@@ -25,7 +25,8 @@ static inline void issued_teardown(void) {
 }
 
 /** issued_sign() - what an honest signer makes of a wish; @n: goes into the serial. @err: as policy_check() */
-static inline int issued_sign(const struct sign_issue *wish, uint64_t n, struct buffer *ret, struct error *err) {
+static inline int issued_sign(const struct sign_issue *wish, uint64_t n, struct buffer *ret,
+                              struct error *err) {
         CAD_AUTO(policy_grant_done) struct policy_grant grant = { 0 };
         uint8_t serial[19] = { 0x10 }, octets[CERT_MAX];
         struct der_writer w;
@@ -45,11 +46,13 @@ static inline void issued_leaf(const char *const *names, uint64_t n, struct buff
         CAD_AUTO(buffer_done) struct buffer spki = { 0 };
         uint8_t octets[CERT_MAX];
         int64_t now = moment_now();
-        struct sign_issue wish = { .profile = "server", .validity = { now - 60, now - 60 + 90 * DAY - 1 } };
+        struct sign_issue wish = { .profile = "server",
+                                   .validity = { now - 60, now - 60 + 90 * DAY - 1 } };
         struct error err = { 0 };
 
         key_spki(KEY_ECDSA_P256, 0, &spki);
-        memcpy(wish.profile_digest, profiles_find(profiles, "server", NULL)->digest, sizeof(wish.profile_digest));
+        memcpy(wish.profile_digest, profiles_find(profiles, "server", NULL)->digest,
+               sizeof(wish.profile_digest));
         wish.spki = buffer_bytes(&spki);
         wish.names = names_der(octets, sizeof(octets), names);
         ck_ok(issued_sign(&wish, n, ret, &err), err);

@@ -39,7 +39,8 @@ static inline void scratch_close(struct scratch *s) {
         ck_assert_int_eq(system(command), 0);
 }
 
-static inline void scratch_write(const struct scratch *s, const char *path, const char *text, mode_t mode) {
+static inline void scratch_write(const struct scratch *s, const char *path, const char *text,
+                                 mode_t mode) {
         struct error err = { 0 };
 
         ck_ok(file_replace(s->fd, path, bytes_of(text), mode, &err), err);

@@ -77,7 +77,8 @@ static void say_hello(int fd) {
         fake_send(fd, sign_hello_encode(frame, 0, &hello));
 }
 
-static void no_log(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
+static void no_log(enum log_level level, const char *text, const struct log_field *fields,
+                   size_t count) {
         (void) level, (void) text, (void) fields, (void) count;
 }
 
@@ -142,7 +143,8 @@ static void caller_done(struct caller *c) {
 }
 CAD_CLEANUP_DONE(struct caller, caller_done)
 
-static void make_csr(const struct private_key *key, const char *cn, const char *const *names, struct buffer *ret) {
+static void make_csr(const struct private_key *key, const char *cn, const char *const *names,
+                     struct buffer *ret) {
         CAD_AUTO(san_list_done) struct san_list list = { .count = 0 };
         struct error err = { 0 };
 
@@ -152,9 +154,14 @@ static void make_csr(const struct private_key *key, const char *cn, const char *
 }
 
 static void caller_init_for(struct caller *c, const struct private_key *key) {
-        *c = (struct caller){ .principal = { .role = ROLE_OPERATOR, .on_unix_socket = true, .text = "uid:1001" } };
+        *c = (struct caller){
+                .principal = { .role = ROLE_OPERATOR, .on_unix_socket = true, .text = "uid:1001" }
+        };
         make_csr(key, "nas.lan", (const char *const[]){ "nas.lan", "10.0.0.1", NULL }, &c->csr);
-        c->rq = (struct issue_request){ .principal = &c->principal, .csr = buffer_bytes(&c->csr), .method = "POST", .path = "/v1/certificates" };
+        c->rq = (struct issue_request){ .principal = &c->principal,
+                                        .csr = buffer_bytes(&c->csr),
+                                        .method = "POST",
+                                        .path = "/v1/certificates" };
 }
 
 static void caller_init(struct caller *c) {
@@ -179,7 +186,8 @@ static void on_issued(void *context, const struct issued *issued, const struct e
                 memcpy(c->serial, issued->row->serial.data, c->serial_size);
                 buffer_append(&c->der, issued->row->der);
                 (void) snprintf(c->subject, sizeof(c->subject), "%s", issued->row->subject);
-                (void) snprintf(c->label, sizeof(c->label), "%s", issued->row->label ? issued->row->label : "");
+                (void) snprintf(c->label, sizeof(c->label), "%s",
+                                issued->row->label ? issued->row->label : "");
         }
         atomic_fetch_add(&c->answers, 1);
 }
@@ -227,7 +235,9 @@ START_TEST(what_is_answered_is_in_the_store_and_is_what_was_asked) {
         ck_ok(ask(&c), c.err);
         ck_assert_str_eq(c.subject, "CN=nas.lan");
         ck_assert(!c.replayed && !c.key_used_before && !c.validity_cut);
-        ck_ok(authority_find(authority, hex_encode(BYTES(c.serial, c.serial_size), serial), &row, &err), err);
+        ck_ok(authority_find(authority, hex_encode(BYTES(c.serial, c.serial_size), serial), &row,
+                             &err),
+              err);
         ck_assert(bytes_equal(row->der, buffer_bytes(&c.der)));
         ck_assert_str_eq(row->label, "kitchen");
         ck_assert_str_eq(row->requester, "uid:1001");
@@ -238,7 +248,8 @@ START_TEST(what_is_answered_is_in_the_store_and_is_what_was_asked) {
         ck_assert_str_eq(row->names[1], "10.0.0.1");
         ck_ok(cert_read(row->der, &cert, &err), err);
         ck_assert(bytes_equal(cert.serial, BYTES(c.serial, c.serial_size)));
-        ck_ok(chain_verify(row->der, ca->issuers[0].cert.der, ca->root.der, moment_now(), &err), err);
+        ck_ok(chain_verify(row->der, ca->issuers[0].cert.der, ca->root.der, moment_now(), &err),
+              err);
 }
 END_TEST
 
@@ -288,10 +299,19 @@ END_TEST
 
 /* ---- a signer that makes something else ---- */
 
-static void another_key(struct sign_issue *wish) { wish->spki = buffer_bytes(&other_spki); }
-static void a_second_longer(struct sign_issue *wish) { wish->validity.not_after++; }
-static void a_second_sooner(struct sign_issue *wish) { wish->validity.not_before--; wish->validity.not_after--; }
-static void another_common_name(struct sign_issue *wish) { wish->common_name[0] = '\0'; }
+static void another_key(struct sign_issue *wish) {
+        wish->spki = buffer_bytes(&other_spki);
+}
+static void a_second_longer(struct sign_issue *wish) {
+        wish->validity.not_after++;
+}
+static void a_second_sooner(struct sign_issue *wish) {
+        wish->validity.not_before--;
+        wish->validity.not_after--;
+}
+static void another_common_name(struct sign_issue *wish) {
+        wish->common_name[0] = '\0';
+}
 
 /* A signer that has changed over, and cad does not know. */
 static void the_standby(struct sign_issue *wish) {
@@ -301,19 +321,22 @@ static void the_standby(struct sign_issue *wish) {
 
 static void another_profile(struct sign_issue *wish) {
         (void) snprintf(wish->profile, sizeof(wish->profile), "client");
-        memcpy(wish->profile_digest, profiles_find(profiles, "client", NULL)->digest, sizeof(wish->profile_digest));
+        memcpy(wish->profile_digest, profiles_find(profiles, "client", NULL)->digest,
+               sizeof(wish->profile_digest));
 }
 
 static void one_name_more(struct sign_issue *wish) {
         static uint8_t octets[CERT_MAX];
 
-        wish->names = names_der(octets, sizeof(octets), (const char *const[]){ "nas.lan", "10.0.0.1", "router.lan", NULL });
+        wish->names = names_der(octets, sizeof(octets),
+                                (const char *const[]){ "nas.lan", "10.0.0.1", "router.lan", NULL });
 }
 
 static void the_other_order(struct sign_issue *wish) {
         static uint8_t octets[CERT_MAX];
 
-        wish->names = names_der(octets, sizeof(octets), (const char *const[]){ "10.0.0.1", "nas.lan", NULL });
+        wish->names = names_der(octets, sizeof(octets),
+                                (const char *const[]){ "10.0.0.1", "nas.lan", NULL });
 }
 
 static void replace(struct buffer *der, struct bytes by) {
@@ -321,13 +344,27 @@ static void replace(struct buffer *der, struct bytes by) {
         buffer_append(der, by);
 }
 
-static void the_root(struct buffer *der) { replace(der, ca->root.der); }
-static void an_intermediate(struct buffer *der) { replace(der, ca->issuers[0].cert.der); }
-static void rubbish(struct buffer *der) { replace(der, BYTES_LITERAL("rubbish")); }
-static void nothing(struct buffer *der) { der->size = 0; }
-static void cut_off(struct buffer *der) { der->size--; }
-static void bad_signature(struct buffer *der) { der->data[der->size - 1] ^= 1; }
-static void octet_more(struct buffer *der) { buffer_append(der, BYTES("", 1)); }
+static void the_root(struct buffer *der) {
+        replace(der, ca->root.der);
+}
+static void an_intermediate(struct buffer *der) {
+        replace(der, ca->issuers[0].cert.der);
+}
+static void rubbish(struct buffer *der) {
+        replace(der, BYTES_LITERAL("rubbish"));
+}
+static void nothing(struct buffer *der) {
+        der->size = 0;
+}
+static void cut_off(struct buffer *der) {
+        der->size--;
+}
+static void bad_signature(struct buffer *der) {
+        der->data[der->size - 1] ^= 1;
+}
+static void octet_more(struct buffer *der) {
+        buffer_append(der, BYTES("", 1));
+}
 
 static const struct {
         const char *why;
@@ -358,7 +395,8 @@ START_TEST(what_the_signer_makes_wrong_is_never_given_out) {
         fake.change = wrongs[_i].change;
         fake.spoil = wrongs[_i].spoil;
         ck_assert_msg(ask(&c) < 0, "%s", wrongs[_i].why);
-        ck_assert_msg(c.err.code == ERR_SIGNER_WRONG, "%s: %s: %s", wrongs[_i].why, error_slug(c.err.code), c.err.text);
+        ck_assert_msg(c.err.code == ERR_SIGNER_WRONG, "%s: %s: %s", wrongs[_i].why,
+                      error_slug(c.err.code), c.err.text);
         ck_assert_uint_eq(atomic_load(&fake.signed_count), 1);
         ck_assert_int_eq(stored(), 0);
 }
@@ -377,7 +415,8 @@ START_TEST(after_a_wrong_signature_each_is_proved_until_one_is_right) {
 }
 END_TEST
 
-static const enum error_code refusals[] = { ERR_PROFILE_STALE, ERR_RATE_LIMITED, ERR_CLOCK, ERR_NAME_NOT_PERMITTED, ERR_CA_EXPIRED };
+static const enum error_code refusals[] = { ERR_PROFILE_STALE, ERR_RATE_LIMITED, ERR_CLOCK,
+                                            ERR_NAME_NOT_PERMITTED, ERR_CA_EXPIRED };
 
 START_TEST(what_the_signer_refuses_is_told_as_it_said) {
         CAD_AUTO(caller_done) struct caller c;
@@ -414,7 +453,8 @@ START_TEST(a_signer_that_goes_or_was_never_there_is_a_503) {
         caller_init(&waiting);
         caller_init(&late);
         caller_init(&again);
-        ck_ok(authority_issue(authority, &waiting.rq, on_issued, &waiting, &waiting.err), waiting.err);
+        ck_ok(authority_issue(authority, &waiting.rq, on_issued, &waiting, &waiting.err),
+              waiting.err);
         while (atomic_load(&fake.asked) == 0)
                 (void) usleep(500);
         stop_signer();
@@ -447,21 +487,54 @@ END_TEST
 static char long_text[300];
 static const char *many_names[SAN_COUNT_MAX + 1];
 
-static void as_reader(struct caller *c) { c->principal.role = ROLE_READER; }
-static void as_anybody(struct caller *c) { c->principal.role = ROLE_PUBLIC; }
-static void unknown_profile(struct caller *c) { c->rq.profile = "nonsense"; }
-static void own_profile(struct caller *c) { c->principal.role = ROLE_ADMIN; c->rq.profile = "ocsp"; }
-static void admin_profile(struct caller *c) { c->rq.profile = "admin"; }
-static void admin_from_afar(struct caller *c) { c->principal = (struct principal){ .role = ROLE_ADMIN, .text = "cert:anna" }; c->rq.profile = "admin"; }
-static void no_csr(struct caller *c) { c->rq.csr = BYTES_NONE; }
-static void rubbish_csr(struct caller *c) { c->rq.csr = BYTES_LITERAL("rubbish"); }
-static void broken_csr(struct caller *c) { c->csr.data[c->csr.size - 3] ^= 1; }
-static void long_label(struct caller *c) { c->rq.label = long_text; }
-static void rubbish_label(struct caller *c) { c->rq.label = "K\xfc""che"; }
-static void empty_key(struct caller *c) { c->rq.idempotency_key = ""; }
-static void long_key(struct caller *c) { c->rq.idempotency_key = long_text; }
-static void too_long(struct caller *c) { c->rq.lifetime_s = 1000 * DAY; }
-static void the_past(struct caller *c) { c->rq.not_before = 1; }
+static void as_reader(struct caller *c) {
+        c->principal.role = ROLE_READER;
+}
+static void as_anybody(struct caller *c) {
+        c->principal.role = ROLE_PUBLIC;
+}
+static void unknown_profile(struct caller *c) {
+        c->rq.profile = "nonsense";
+}
+static void own_profile(struct caller *c) {
+        c->principal.role = ROLE_ADMIN;
+        c->rq.profile = "ocsp";
+}
+static void admin_profile(struct caller *c) {
+        c->rq.profile = "admin";
+}
+static void admin_from_afar(struct caller *c) {
+        c->principal = (struct principal){ .role = ROLE_ADMIN, .text = "cert:anna" };
+        c->rq.profile = "admin";
+}
+static void no_csr(struct caller *c) {
+        c->rq.csr = BYTES_NONE;
+}
+static void rubbish_csr(struct caller *c) {
+        c->rq.csr = BYTES_LITERAL("rubbish");
+}
+static void broken_csr(struct caller *c) {
+        c->csr.data[c->csr.size - 3] ^= 1;
+}
+static void long_label(struct caller *c) {
+        c->rq.label = long_text;
+}
+static void rubbish_label(struct caller *c) {
+        c->rq.label = "K\xfc"
+                      "che";
+}
+static void empty_key(struct caller *c) {
+        c->rq.idempotency_key = "";
+}
+static void long_key(struct caller *c) {
+        c->rq.idempotency_key = long_text;
+}
+static void too_long(struct caller *c) {
+        c->rq.lifetime_s = 1000 * DAY;
+}
+static void the_past(struct caller *c) {
+        c->rq.not_before = 1;
+}
 
 static void foreign_name(struct caller *c) {
         static const char *const names[] = { "nas.lan", "www.example.com" };
@@ -535,8 +608,10 @@ START_TEST(what_is_refused_never_reaches_the_signer) {
         caller_init(&c);
         requests[_i].change(&c);
         ck_assert_msg(ask(&c) < 0, "%s", requests[_i].why);
-        ck_assert_msg(c.err.code == requests[_i].code, "%s: %s: %s", requests[_i].why, error_slug(c.err.code), c.err.text);
-        ck_assert_msg(strcmp(c.err.field, requests[_i].field) == 0, "%s: field '%s': %s", requests[_i].why, c.err.field, c.err.text);
+        ck_assert_msg(c.err.code == requests[_i].code, "%s: %s: %s", requests[_i].why,
+                      error_slug(c.err.code), c.err.text);
+        ck_assert_msg(strcmp(c.err.field, requests[_i].field) == 0, "%s: field '%s': %s",
+                      requests[_i].why, c.err.field, c.err.text);
         ck_assert_uint_eq(atomic_load(&c.answers), 0);
         caller_init(&fine);
         ck_ok(ask(&fine), fine.err);
@@ -557,7 +632,10 @@ START_TEST(a_key_that_was_compromised_is_never_certified_again) {
         caller_init_for(&first, key);
         caller_init_for(&again, key);
         ck_ok(ask(&first), first.err);
-        ck_ok(authority_revoke(authority, &first.principal, hex_encode(BYTES(first.serial, first.serial_size), serial), "key_compromise", &row, &err), err);
+        ck_ok(authority_revoke(authority, &first.principal,
+                               hex_encode(BYTES(first.serial, first.serial_size), serial),
+                               "key_compromise", &row, &err),
+              err);
         ck_assert_int_eq(ask(&again), -1);
         ck_assert_int_eq(again.err.code, ERR_KEY_RESERVED);
         ck_assert_str_eq(again.err.field, "csr.key");
@@ -582,11 +660,21 @@ START_TEST(the_same_request_again_gives_the_same_certificate) {
 }
 END_TEST
 
-static void other_body(struct caller *c) { c->rq.body_hash[0] = 1; }
-static void other_principal(struct caller *c) { (void) snprintf(c->principal.text, sizeof(c->principal.text), "uid:1002"); }
-static void other_path(struct caller *c) { c->rq.path = "/v1/other"; }
-static void other_method(struct caller *c) { c->rq.method = "PUT"; }
-static void other_key(struct caller *c) { c->rq.idempotency_key = "KEY"; }
+static void other_body(struct caller *c) {
+        c->rq.body_hash[0] = 1;
+}
+static void other_principal(struct caller *c) {
+        (void) snprintf(c->principal.text, sizeof(c->principal.text), "uid:1002");
+}
+static void other_path(struct caller *c) {
+        c->rq.path = "/v1/other";
+}
+static void other_method(struct caller *c) {
+        c->rq.method = "PUT";
+}
+static void other_key(struct caller *c) {
+        c->rq.idempotency_key = "KEY";
+}
 
 static const struct {
         const char *why;
@@ -609,7 +697,8 @@ START_TEST(an_idempotency_key_belongs_to_principal_method_path_and_body) {
         first.rq.idempotency_key = other.rq.idempotency_key = "key";
         repeats[_i].change(&other);
         ck_ok(ask(&first), first.err);
-        ck_assert_msg(ask(&other) == (repeats[_i].code == ERR_NONE ? 0 : -1), "%s: %s", repeats[_i].why, other.err.text);
+        ck_assert_msg(ask(&other) == (repeats[_i].code == ERR_NONE ? 0 : -1), "%s: %s",
+                      repeats[_i].why, other.err.text);
         ck_assert_int_eq(other.err.code, repeats[_i].code);
         ck_assert(!other.replayed);
         ck_assert_int_eq(stored(), repeats[_i].code == ERR_NONE ? 2 : 1);
@@ -642,11 +731,18 @@ static void *many_thread(void *argument) {
         struct caller *callers = argument;
 
         for (size_t i = 0; i < EACH; i++) {
-                callers[i] = (struct caller){ .principal = { .role = ROLE_OPERATOR, .on_unix_socket = true, .text = "uid:1001" } };
-                callers[i].rq = (struct issue_request){ .principal = &callers[i].principal, .csr = buffer_bytes(&common_csr), .method = "POST", .path = "/" };
-                if (i % 4 == 3) /* one in four shares its key with the other threads: one certificate for all of them */
+                callers[i] = (struct caller){ .principal = { .role = ROLE_OPERATOR,
+                                                             .on_unix_socket = true,
+                                                             .text = "uid:1001" } };
+                callers[i].rq = (struct issue_request){ .principal = &callers[i].principal,
+                                                        .csr = buffer_bytes(&common_csr),
+                                                        .method = "POST",
+                                                        .path = "/" };
+                if (i % 4 ==
+                    3) /* one in four shares its key with the other threads: one certificate for all of them */
                         callers[i].rq.idempotency_key = i % 8 == 3 ? "a" : "b";
-                while (authority_issue(authority, &callers[i].rq, on_issued, &callers[i], &callers[i].err) < 0) {
+                while (authority_issue(authority, &callers[i].rq, on_issued, &callers[i],
+                                       &callers[i].err) < 0) {
                         if (callers[i].err.code != ERR_OVERLOADED)
                                 return (void *) "refused";
                         callers[i].err = (struct error){ 0 };
@@ -677,7 +773,8 @@ START_TEST(many_at_once_are_each_answered_once_and_stored_once) {
                         struct caller *c = &callers[t][i];
 
                         wait_for(c);
-                        ck_assert_msg(c->issued || c->err.code == ERR_IDEMPOTENCY_IN_FLIGHT, "%s", c->err.text);
+                        ck_assert_msg(c->issued || c->err.code == ERR_IDEMPOTENCY_IN_FLIGHT, "%s",
+                                      c->err.text);
                         ck_assert(c->issued || c->rq.idempotency_key);
                         issued += c->issued && !c->replayed;
                 }
@@ -704,16 +801,19 @@ int main(void) {
         tcase_add_test(tc, the_names_of_the_request_stand_in_for_those_of_the_csr);
         tcase_add_test(tc, without_a_dns_name_there_is_no_common_name);
         tcase_add_test(tc, one_key_for_other_names_is_told_and_for_the_same_is_not);
-        tcase_add_loop_test(tc, what_the_signer_makes_wrong_is_never_given_out, 0, ARRAY_SIZE(wrongs));
+        tcase_add_loop_test(tc, what_the_signer_makes_wrong_is_never_given_out, 0,
+                            ARRAY_SIZE(wrongs));
         tcase_add_test(tc, after_a_wrong_signature_each_is_proved_until_one_is_right);
-        tcase_add_loop_test(tc, what_the_signer_refuses_is_told_as_it_said, 0, ARRAY_SIZE(refusals));
+        tcase_add_loop_test(tc, what_the_signer_refuses_is_told_as_it_said, 0,
+                            ARRAY_SIZE(refusals));
         tcase_add_test(tc, a_serial_that_is_there_already_is_given_to_nobody);
         tcase_add_test(tc, a_signer_that_goes_or_was_never_there_is_a_503);
         tcase_add_test(tc, what_is_in_work_at_the_end_is_answered_as_stopping);
         tcase_add_loop_test(tc, what_is_refused_never_reaches_the_signer, 0, ARRAY_SIZE(requests));
         tcase_add_test(tc, a_key_that_was_compromised_is_never_certified_again);
         tcase_add_test(tc, the_same_request_again_gives_the_same_certificate);
-        tcase_add_loop_test(tc, an_idempotency_key_belongs_to_principal_method_path_and_body, 0, ARRAY_SIZE(repeats));
+        tcase_add_loop_test(tc, an_idempotency_key_belongs_to_principal_method_path_and_body, 0,
+                            ARRAY_SIZE(repeats));
         tcase_add_test(tc, a_request_that_failed_may_be_made_again_under_its_key);
         tcase_add_test(tc, many_at_once_are_each_answered_once_and_stored_once);
         suite_add_tcase(suite, tc);

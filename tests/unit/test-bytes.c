@@ -20,8 +20,10 @@ static const struct {
 };
 
 START_TEST(equal_is_length_and_content) {
-        ck_assert_msg(bytes_equal(pairs[_i].a, pairs[_i].b) == pairs[_i].equal, "%s", pairs[_i].why);
-        ck_assert_msg(bytes_equal(pairs[_i].b, pairs[_i].a) == pairs[_i].equal, "%s, turned", pairs[_i].why);
+        ck_assert_msg(bytes_equal(pairs[_i].a, pairs[_i].b) == pairs[_i].equal, "%s",
+                      pairs[_i].why);
+        ck_assert_msg(bytes_equal(pairs[_i].b, pairs[_i].a) == pairs[_i].equal, "%s, turned",
+                      pairs[_i].why);
 }
 END_TEST
 
@@ -150,7 +152,8 @@ int main(void) {
         tcase_add_test(tc, a_buffer_grows_at_every_size);
         tcase_add_test(tc, a_format_of_any_length_fits);
         tcase_add_test(tc, the_string_of_an_empty_buffer_is_empty);
-        tcase_add_loop_test(tc, what_is_too_much_fails_for_good_and_keeps_what_was_there, 0, ARRAY_SIZE(too_much));
+        tcase_add_loop_test(tc, what_is_too_much_fails_for_good_and_keeps_what_was_there, 0,
+                            ARRAY_SIZE(too_much));
         tcase_add_test(tc, reserved_room_can_be_filled_and_is_not_counted);
         tcase_add_test(tc, a_wiped_buffer_is_empty_and_ready);
         suite_add_tcase(suite, tc);

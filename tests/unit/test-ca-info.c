@@ -81,7 +81,8 @@ START_TEST(what_an_issuer_writes_into_certificates_is_what_the_signer_writes) {
         CAD_AUTO(ca_info_free) struct ca_info *info = make_info();
 
         for (size_t i = 0; i < info->issuer_count; i++) {
-                const struct cert_issuer *here = &info->issuers[i].signs_as, *there = &ca->issuers[i].signs_as;
+                const struct cert_issuer *here = &info->issuers[i].signs_as,
+                                         *there = &ca->issuers[i].signs_as;
 
                 ck_assert(bytes_equal(here->subject, there->subject));
                 ck_assert(bytes_equal(here->algorithm, there->algorithm));
@@ -94,7 +95,8 @@ END_TEST
 
 START_TEST(the_pem_of_root_bundle_and_issuers_is_that_of_the_der) {
         CAD_AUTO(ca_info_free) struct ca_info *info = make_info();
-        const struct bytes all[] = { ca->root.der, ca->issuers[0].cert.der, ca->issuers[1].cert.der };
+        const struct bytes all[] = { ca->root.der, ca->issuers[0].cert.der,
+                                     ca->issuers[1].cert.der };
 
         check_pem(buffer_bytes(&info->root_pem), all, 1);
         check_pem(buffer_bytes(&info->bundle_pem), all, 3);
@@ -131,19 +133,45 @@ END_TEST
 
 /* ---- a hello that does not hold ---- */
 
-static void no_root(struct sign_hello *h) { h->root = BYTES_NONE; }
-static void rubbish_root(struct sign_hello *h) { h->root = BYTES_LITERAL("rubbish"); }
-static void leaf_root(struct sign_hello *h) { h->root = buffer_bytes(&leaf); }
-static void cut_root(struct sign_hello *h) { h->root.size--; }
-static void other_root(struct sign_hello *h) { h->root = h->issuers[0].der; }
-static void other_id(struct sign_hello *h) { h->ca_id[0] = h->ca_id[0] == 'a' ? 'b' : 'a'; }
-static void no_id(struct sign_hello *h) { h->ca_id[0] = '\0'; }
-static void no_issuers(struct sign_hello *h) { h->issuer_count = 0; }
-static void none_active(struct sign_hello *h) { h->issuers[0].state = SIGNER_ISSUER_RETIRED; }
-static void rubbish_issuer(struct sign_hello *h) { h->issuers[1].der = BYTES_LITERAL("rubbish"); }
-static void leaf_issuer(struct sign_hello *h) { h->issuers[0].der = buffer_bytes(&leaf); }
-static void cut_issuer(struct sign_hello *h) { h->issuers[1].der.size -= 10; }
-static void empty_issuer(struct sign_hello *h) { h->issuers[0].der = BYTES_NONE; }
+static void no_root(struct sign_hello *h) {
+        h->root = BYTES_NONE;
+}
+static void rubbish_root(struct sign_hello *h) {
+        h->root = BYTES_LITERAL("rubbish");
+}
+static void leaf_root(struct sign_hello *h) {
+        h->root = buffer_bytes(&leaf);
+}
+static void cut_root(struct sign_hello *h) {
+        h->root.size--;
+}
+static void other_root(struct sign_hello *h) {
+        h->root = h->issuers[0].der;
+}
+static void other_id(struct sign_hello *h) {
+        h->ca_id[0] = h->ca_id[0] == 'a' ? 'b' : 'a';
+}
+static void no_id(struct sign_hello *h) {
+        h->ca_id[0] = '\0';
+}
+static void no_issuers(struct sign_hello *h) {
+        h->issuer_count = 0;
+}
+static void none_active(struct sign_hello *h) {
+        h->issuers[0].state = SIGNER_ISSUER_RETIRED;
+}
+static void rubbish_issuer(struct sign_hello *h) {
+        h->issuers[1].der = BYTES_LITERAL("rubbish");
+}
+static void leaf_issuer(struct sign_hello *h) {
+        h->issuers[0].der = buffer_bytes(&leaf);
+}
+static void cut_issuer(struct sign_hello *h) {
+        h->issuers[1].der.size -= 10;
+}
+static void empty_issuer(struct sign_hello *h) {
+        h->issuers[0].der = BYTES_NONE;
+}
 
 static const struct {
         const char *why;
@@ -188,7 +216,8 @@ int main(void) {
         tcase_add_test(tc, the_pem_of_root_bundle_and_issuers_is_that_of_the_der);
         tcase_add_test(tc, issuers_are_found_by_what_they_are);
         tcase_add_test(tc, the_keys_of_the_ca_are_known_and_no_others);
-        tcase_add_loop_test(tc, a_hello_that_does_not_hold_is_not_believed, 0, ARRAY_SIZE(bad_hellos));
+        tcase_add_loop_test(tc, a_hello_that_does_not_hold_is_not_believed, 0,
+                            ARRAY_SIZE(bad_hellos));
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

@@ -56,14 +56,21 @@ static void leaf_done(struct leaf *l) {
 }
 CAD_CLEANUP_DONE(struct leaf, leaf_done)
 
-static void leaf_fill(struct leaf *l, const char *profile, enum key_type type, const char *name, const char *common_name) {
+static void leaf_fill(struct leaf *l, const char *profile, enum key_type type, const char *name,
+                      const char *common_name) {
         struct error err = { 0 };
 
         *l = (struct leaf){
-                .issuer = { .subject = subject, .key_id = { 1, 2, 3 }, .algorithm = private_key_algorithm(issuer_keys[0]),
-                            .crl_url = "http://ca.lan/crl/int-1.crl", .issuer_url = "http://ca.lan/ca/int-1.crt" },
-                .wish = { .profile = profiles_find(profiles, profile, NULL), .serial = BYTES_LITERAL("\x10\x02\x03\x04\x05\x06\x07\x08"),
-                          .spki = buffer_bytes(&spkis[type]), .key_type = type, .common_name = common_name,
+                .issuer = { .subject = subject,
+                            .key_id = { 1, 2, 3 },
+                            .algorithm = private_key_algorithm(issuer_keys[0]),
+                            .crl_url = "http://ca.lan/crl/int-1.crl",
+                            .issuer_url = "http://ca.lan/ca/int-1.crt" },
+                .wish = { .profile = profiles_find(profiles, profile, NULL),
+                          .serial = BYTES_LITERAL("\x10\x02\x03\x04\x05\x06\x07\x08"),
+                          .spki = buffer_bytes(&spkis[type]),
+                          .key_type = type,
+                          .common_name = common_name,
                           .validity = { NOW, NOW + 90 * DAY - 1 } },
         };
         ck_ok(san_list_add_text(&l->names, name, &err), err);
@@ -88,7 +95,8 @@ static gnutls_x509_crt_t by_gnutls(struct bytes der) {
         gnutls_datum_t datum = { (unsigned char *) (uintptr_t) der.data, (unsigned) der.size };
 
         ck_assert_int_eq(gnutls_x509_crt_init(&crt), 0);
-        ck_assert_msg(gnutls_x509_crt_import(crt, &datum, GNUTLS_X509_FMT_DER) == 0, "GnuTLS does not read it");
+        ck_assert_msg(gnutls_x509_crt_import(crt, &datum, GNUTLS_X509_FMT_DER) == 0,
+                      "GnuTLS does not read it");
         return crt;
 }
 
@@ -102,7 +110,8 @@ static void check_certtool(struct bytes der, const char *words) {
 
         scratch_open(&s);
         ck_ok(file_replace(s.fd, "c.der", der, 0600, &err), err);
-        (void) snprintf(command, sizeof(command), "certtool --inder --certificate-info --infile %s/c.der 2>&1", s.path);
+        (void) snprintf(command, sizeof(command),
+                        "certtool --inder --certificate-info --infile %s/c.der 2>&1", s.path);
         out = popen(command, "r");
         ck_assert_ptr_nonnull(out);
         n = fread(got, 1, sizeof(got) - 1, out);
@@ -129,27 +138,33 @@ START_TEST(a_leaf_of_each_profile_says_what_the_profile_says) {
 
                 leaf_fill(&l, profile->name, type, name, NULL);
                 leaf_sign(&l, KEY_ECDSA_P256);
-                ck_assert(l.cert.san_critical && !l.cert.is_ca && l.cert.has_basic_constraints && !l.cert.unknown_critical);
+                ck_assert(l.cert.san_critical && !l.cert.is_ca && l.cert.has_basic_constraints &&
+                          !l.cert.unknown_critical);
                 ck_assert_uint_eq(l.cert.key_usage, profile_key_usage(profile, type));
                 ck_assert_int_eq(l.cert.ocsp_nocheck, profile->ocsp_nocheck);
                 ck_assert_uint_eq(l.cert.extension_count, 8u + profile->ocsp_nocheck);
                 crt = by_gnutls(l.cert.der);
                 ck_assert_int_eq(gnutls_x509_crt_get_version(crt), 3);
-                ck_assert_int_eq(gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &path), 0);
+                ck_assert_int_eq(gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &path),
+                                 0);
                 ck_assert(critical && !ca);
                 ck_assert_int_eq(gnutls_x509_crt_get_key_usage(crt, &usage, &critical), 0);
                 ck_assert_uint_eq(critical, 1);
-                ck_assert_uint_eq(!!(usage & GNUTLS_KEY_KEY_ENCIPHERMENT), type == KEY_RSA && (profile->key_usage & KU_KEY_ENCIPHERMENT));
+                ck_assert_uint_eq(!!(usage & GNUTLS_KEY_KEY_ENCIPHERMENT),
+                                  type == KEY_RSA && (profile->key_usage & KU_KEY_ENCIPHERMENT));
                 ck_assert(!(usage & (GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN)));
                 for (uint32_t bit = 1; bit <= EKU_TIME_STAMPING; bit <<= 1)
                         want += !!(profile->extended_key_usage & bit);
-                for (count = 0; gnutls_x509_crt_get_key_purpose_oid(crt, count, oid, &size, &critical) == 0; count++) {
+                for (count = 0;
+                     gnutls_x509_crt_get_key_purpose_oid(crt, count, oid, &size, &critical) == 0;
+                     count++) {
                         size = sizeof(oid);
                         ck_assert_uint_eq(critical, 0);
                 }
                 ck_assert_uint_eq(count, want);
                 ck_assert_int_eq((int64_t) gnutls_x509_crt_get_activation_time(crt), NOW);
-                ck_assert_int_eq((int64_t) gnutls_x509_crt_get_expiration_time(crt), NOW + 90 * DAY - 1);
+                ck_assert_int_eq((int64_t) gnutls_x509_crt_get_expiration_time(crt),
+                                 NOW + 90 * DAY - 1);
                 gnutls_x509_crt_deinit(crt);
         }
 }
@@ -166,7 +181,8 @@ START_TEST(a_leaf_signed_by_each_key_type_verifies) {
                 leaf_sign(&l, by);
                 ck_ok(private_key_spki(issuer_keys[by], &spki, &err), err);
                 ck_ok(public_key_from_spki(buffer_bytes(&spki), &key, &err), err);
-                ck_ok(public_key_verify(key, l.cert.algorithm, l.cert.tbs, l.cert.signature, &err), err);
+                ck_ok(public_key_verify(key, l.cert.algorithm, l.cert.tbs, l.cert.signature, &err),
+                      err);
                 check_certtool(l.cert.der, "DNSname: nas.lan");
                 ck_assert(!l.cert.san_critical);
         }
@@ -233,9 +249,13 @@ START_TEST(times_are_written_as_rfc5280_wants) { /* §4.1.2.5 */
                 for (int skip = 0; skip < 4; skip++)
                         (void) der_get_element(&tbs, 0);
                 validity = der_enter(&tbs, DER_SEQUENCE);
-                ck_assert_msg(der_next_is(&validity, times[i].generalized ? DER_GENERALIZED_TIME : DER_UTC_TIME), "%s", times[i].why);
+                ck_assert_msg(der_next_is(&validity,
+                                          times[i].generalized ? DER_GENERALIZED_TIME
+                                                               : DER_UTC_TIME),
+                              "%s", times[i].why);
                 crt = by_gnutls(l.cert.der);
-                ck_assert_msg((int64_t) gnutls_x509_crt_get_expiration_time(crt) == times[i].t, "%s", times[i].why);
+                ck_assert_msg((int64_t) gnutls_x509_crt_get_expiration_time(crt) == times[i].t,
+                              "%s", times[i].why);
                 gnutls_x509_crt_deinit(crt);
         }
 }
@@ -248,9 +268,16 @@ START_TEST(a_ca_certificate_is_read_as_one_by_all) {
         CAD_AUTO(buffer_done) struct buffer spki = { 0 };
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
         struct error err = { 0 };
-        struct cert_issuer issuer = { .subject = subject, .algorithm = private_key_algorithm(issuer_keys[0]), .crl_url = "http://ca.lan/crl/root.crl" };
-        struct ca_wish wish = { .serial = BYTES_LITERAL("\x40\x01"), .organization = "Home", .common_name = "Home Root", .constraints = nc,
-                                .path_length = _i ? 0 : -1, .self_signed = !_i, .validity = { NOW, NOW + 7300 * DAY - 1 } };
+        struct cert_issuer issuer = { .subject = subject,
+                                      .algorithm = private_key_algorithm(issuer_keys[0]),
+                                      .crl_url = "http://ca.lan/crl/root.crl" };
+        struct ca_wish wish = { .serial = BYTES_LITERAL("\x40\x01"),
+                                .organization = "Home",
+                                .common_name = "Home Root",
+                                .constraints = nc,
+                                .path_length = _i ? 0 : -1,
+                                .self_signed = !_i,
+                                .validity = { NOW, NOW + 7300 * DAY - 1 } };
         static uint8_t octets[CERT_MAX];
         struct der_writer w;
         struct cert cert;
@@ -266,12 +293,14 @@ START_TEST(a_ca_certificate_is_read_as_one_by_all) {
         cert_put_ca(&w, &issuer, &wish);
         ck_ok(cert_sign(issuer_keys[0], der_writer_bytes(&w), &der, &err), err);
         ck_ok(cert_read(buffer_bytes(&der), &cert, &err), err);
-        ck_assert(cert.is_ca && cert.path_length == wish.path_length && cert.key_usage == (KU_KEY_CERT_SIGN | KU_CRL_SIGN));
+        ck_assert(cert.is_ca && cert.path_length == wish.path_length &&
+                  cert.key_usage == (KU_KEY_CERT_SIGN | KU_CRL_SIGN));
         ck_assert_int_eq(cert_is_self_signed(&cert), wish.self_signed);
         ck_assert_int_eq(cert.crl_distribution_points.size != 0, !wish.self_signed);
         ck_assert_int_eq(cert.authority_key_id.size, wish.self_signed ? 0 : KEY_ID_SIZE);
         crt = by_gnutls(cert.der);
-        ck_assert_int_eq(gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &path), 1); /* it gives the CA bit */
+        ck_assert_int_eq(gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &path),
+                         1); /* it gives the CA bit */
         ck_assert(critical && ca && path == wish.path_length);
         gnutls_x509_crt_deinit(crt);
         check_certtool(cert.der, "Name Constraints (critical)");
@@ -315,7 +344,8 @@ START_TEST(no_octet_of_a_leaf_can_change_unseen) {
 
                         l.der.data[i] ^= (uint8_t) (1 << bit);
                         if (cert_read(buffer_bytes(&l.der), &cert, &err) == 0)
-                                ck_refused(cert_compare(&cert, &l.issuer, &l.wish, &err), err, ERR_SIGNER_WRONG);
+                                ck_refused(cert_compare(&cert, &l.issuer, &l.wish, &err), err,
+                                           ERR_SIGNER_WRONG);
                         l.der.data[i] ^= (uint8_t) (1 << bit);
                 }
         }
@@ -324,25 +354,63 @@ END_TEST
 
 /* ---- comparison ---- */
 
-static void other_issuer(struct leaf *l) { l->issuer.subject = BYTES_LITERAL("\x30\x00"); }
-static void other_key_id(struct leaf *l) { l->issuer.key_id[19] ^= 1; }
-static void other_algorithm(struct leaf *l) { l->issuer.algorithm = private_key_algorithm(issuer_keys[KEY_RSA]); }
-static void other_crl_url(struct leaf *l) { l->issuer.crl_url = "http://ca.lan/crl/int-2.crl"; }
-static void no_crl_url(struct leaf *l) { l->issuer.crl_url = NULL; }
-static void other_issuer_url(struct leaf *l) { l->issuer.issuer_url = "http://ca.lan/ca/int-2.crt"; }
-static void ocsp_url(struct leaf *l) { l->issuer.ocsp_url = "http://ca.lan/ocsp"; }
-static void other_serial(struct leaf *l) { l->wish.serial = BYTES_LITERAL("\x10\x02\x03\x04\x05\x06\x07\x09"); }
-static void other_key(struct leaf *l) { l->wish.spki = buffer_bytes(&spkis[KEY_ECDSA_P384]); }
-static void other_common_name(struct leaf *l) { l->wish.common_name = "nas2.lan"; }
-static void no_common_name(struct leaf *l) { l->wish.common_name = NULL; }
-static void begins_later(struct leaf *l) { l->wish.validity.not_before++; }
-static void ends_later(struct leaf *l) { l->wish.validity.not_after++; }
-static void ends_sooner(struct leaf *l) { l->wish.validity.not_after--; }
-static void other_profile(struct leaf *l) { l->wish.profile = profiles_find(profiles, "client", NULL); }
-static void more_usages(struct leaf *l) { l->wish.profile = profiles_find(profiles, "peer", NULL); }
-static void nocheck(struct leaf *l) { l->wish.profile = profiles_find(profiles, "ocsp", NULL); }
-static void rsa_usages(struct leaf *l) { l->wish.key_type = KEY_RSA; }
-static void one_name_more(struct leaf *l) { ck_assert_int_eq(san_list_add_text(&l->names, "b.lan", NULL), 0); }
+static void other_issuer(struct leaf *l) {
+        l->issuer.subject = BYTES_LITERAL("\x30\x00");
+}
+static void other_key_id(struct leaf *l) {
+        l->issuer.key_id[19] ^= 1;
+}
+static void other_algorithm(struct leaf *l) {
+        l->issuer.algorithm = private_key_algorithm(issuer_keys[KEY_RSA]);
+}
+static void other_crl_url(struct leaf *l) {
+        l->issuer.crl_url = "http://ca.lan/crl/int-2.crl";
+}
+static void no_crl_url(struct leaf *l) {
+        l->issuer.crl_url = NULL;
+}
+static void other_issuer_url(struct leaf *l) {
+        l->issuer.issuer_url = "http://ca.lan/ca/int-2.crt";
+}
+static void ocsp_url(struct leaf *l) {
+        l->issuer.ocsp_url = "http://ca.lan/ocsp";
+}
+static void other_serial(struct leaf *l) {
+        l->wish.serial = BYTES_LITERAL("\x10\x02\x03\x04\x05\x06\x07\x09");
+}
+static void other_key(struct leaf *l) {
+        l->wish.spki = buffer_bytes(&spkis[KEY_ECDSA_P384]);
+}
+static void other_common_name(struct leaf *l) {
+        l->wish.common_name = "nas2.lan";
+}
+static void no_common_name(struct leaf *l) {
+        l->wish.common_name = NULL;
+}
+static void begins_later(struct leaf *l) {
+        l->wish.validity.not_before++;
+}
+static void ends_later(struct leaf *l) {
+        l->wish.validity.not_after++;
+}
+static void ends_sooner(struct leaf *l) {
+        l->wish.validity.not_after--;
+}
+static void other_profile(struct leaf *l) {
+        l->wish.profile = profiles_find(profiles, "client", NULL);
+}
+static void more_usages(struct leaf *l) {
+        l->wish.profile = profiles_find(profiles, "peer", NULL);
+}
+static void nocheck(struct leaf *l) {
+        l->wish.profile = profiles_find(profiles, "ocsp", NULL);
+}
+static void rsa_usages(struct leaf *l) {
+        l->wish.key_type = KEY_RSA;
+}
+static void one_name_more(struct leaf *l) {
+        ck_assert_int_eq(san_list_add_text(&l->names, "b.lan", NULL), 0);
+}
 static void other_name(struct leaf *l) {
         san_list_done(&l->names);
         ck_assert_int_eq(san_list_add_text(&l->names, "nas2.lan", NULL), 0);
@@ -353,16 +421,26 @@ static const struct {
         void (*change)(struct leaf *l);
         const char *says;
 } differences[] = {
-        { "issuer", other_issuer, "issuer" },          { "authority key identifier", other_key_id, "issuer" },
-        { "algorithm", other_algorithm, "issuer" },    { "CRL URL", other_crl_url, "extensions" },
-        { "no CRL URL", no_crl_url, "extensions" },    { "issuer URL", other_issuer_url, "extensions" },
-        { "OCSP URL", ocsp_url, "extensions" },        { "serial", other_serial, "serial" },
-        { "key", other_key, "public key" },            { "CN", other_common_name, "names" },
-        { "no CN", no_common_name, "names" },          { "begins later", begins_later, "validity" },
-        { "ends later", ends_later, "validity" },      { "ends sooner", ends_sooner, "validity" },
-        { "EKU", other_profile, "extensions" },        { "one EKU more", more_usages, "extensions" },
-        { "nocheck", nocheck, "extensions" },          { "key usages", rsa_usages, "extensions" },
-        { "a name more", one_name_more, "names" },     { "another name", other_name, "names" },
+        { "issuer", other_issuer, "issuer" },
+        { "authority key identifier", other_key_id, "issuer" },
+        { "algorithm", other_algorithm, "issuer" },
+        { "CRL URL", other_crl_url, "extensions" },
+        { "no CRL URL", no_crl_url, "extensions" },
+        { "issuer URL", other_issuer_url, "extensions" },
+        { "OCSP URL", ocsp_url, "extensions" },
+        { "serial", other_serial, "serial" },
+        { "key", other_key, "public key" },
+        { "CN", other_common_name, "names" },
+        { "no CN", no_common_name, "names" },
+        { "begins later", begins_later, "validity" },
+        { "ends later", ends_later, "validity" },
+        { "ends sooner", ends_sooner, "validity" },
+        { "EKU", other_profile, "extensions" },
+        { "one EKU more", more_usages, "extensions" },
+        { "nocheck", nocheck, "extensions" },
+        { "key usages", rsa_usages, "extensions" },
+        { "a name more", one_name_more, "names" },
+        { "another name", other_name, "names" },
 };
 
 START_TEST(each_single_difference_is_found) {
@@ -374,7 +452,8 @@ START_TEST(each_single_difference_is_found) {
         ck_ok(cert_compare(&l.cert, &l.issuer, &l.wish, &err), err);
         differences[_i].change(&l);
         ck_refused(cert_compare(&l.cert, &l.issuer, &l.wish, &err), err, ERR_SIGNER_WRONG);
-        ck_assert_msg(strstr(err.text, differences[_i].says), "%s: %s", differences[_i].why, err.text);
+        ck_assert_msg(strstr(err.text, differences[_i].says), "%s: %s", differences[_i].why,
+                      err.text);
 }
 END_TEST
 
@@ -384,10 +463,14 @@ START_TEST(without_a_serial_asked_for_its_form_is_looked_at) {
                 struct bytes serial;
                 bool good;
         } rows[] = {
-                { "as the signer makes them", BYTES("\x10\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22", 19), true },
-                { "20 octets", BYTES("\x7f\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23", 20), true },
-                { "21 octets", BYTES("\x10\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23\24", 21), false },
-                { "20 octets with the top bit", BYTES("\x80\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23", 20), false },
+                { "as the signer makes them",
+                  BYTES("\x10\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22", 19), true },
+                { "20 octets", BYTES("\x7f\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23", 20),
+                  true },
+                { "21 octets",
+                  BYTES("\x10\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23\24", 21), false },
+                { "20 octets with the top bit",
+                  BYTES("\x80\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23", 20), false },
                 { "7 octets", BYTES("\x10\1\2\3\4\5\6", 7), false },
                 { "zero", BYTES("\0", 1), false },
         };
@@ -399,7 +482,9 @@ START_TEST(without_a_serial_asked_for_its_form_is_looked_at) {
                 l.wish.serial = rows[i].serial;
                 leaf_sign(&l, KEY_ECDSA_P256);
                 l.wish.serial = BYTES_NONE;
-                ck_assert_msg((cert_compare(&l.cert, &l.issuer, &l.wish, NULL) == 0) == rows[i].good, "%s", rows[i].why);
+                ck_assert_msg((cert_compare(&l.cert, &l.issuer, &l.wish, NULL) == 0) ==
+                                      rows[i].good,
+                              "%s", rows[i].why);
         }
 }
 END_TEST
@@ -426,7 +511,8 @@ START_TEST(a_validity_is_as_long_as_it_says_to_the_second) { /* threats.md R-17 
 
         for (size_t i = 0; i < profiles_count(profiles); i++) {
                 const struct profile *profile = profiles_at(profiles, i);
-                const int64_t lives[] = { 0, 60, DAY, profile->validity_default_s, profile->validity_max_s };
+                const int64_t lives[] = { 0, 60, DAY, profile->validity_default_s,
+                                          profile->validity_max_s };
 
                 for (size_t k = 0; k < ARRAY_SIZE(lives); k++) {
                         int64_t life = lives[k] ? lives[k] : profile->validity_default_s;
@@ -458,31 +544,87 @@ static const struct {
         { "the default", 0, 0, { -DAY, 5000 * DAY }, true, false, { -3600, -3600 + 90 * DAY - 1 } },
         { "a second under a minute", 0, 59, { -DAY, 5000 * DAY }, false, false, { 0, 0 } },
         { "negative", 0, -DAY, { -DAY, 5000 * DAY }, false, false, { 0, 0 } },
-        { "a minute, set back by an hour, is over", 0, 60, { -DAY, 5000 * DAY }, false, false, { 0, 0 } },
+        { "a minute, set back by an hour, is over",
+          0,
+          60,
+          { -DAY, 5000 * DAY },
+          false,
+          false,
+          { 0, 0 } },
         { "a minute from now", 10, 60, { -DAY, 5000 * DAY }, true, false, { 10, 69 } },
-        { "the most", 0, 397 * DAY, { -DAY, 5000 * DAY }, true, false, { -3600, -3600 + 397 * DAY - 1 } },
+        { "the most",
+          0,
+          397 * DAY,
+          { -DAY, 5000 * DAY },
+          true,
+          false,
+          { -3600, -3600 + 397 * DAY - 1 } },
         { "a second more", 0, 397 * DAY + 1, { -DAY, 5000 * DAY }, false, false, { 0, 0 } },
-        { "a start that is set back as far as may be", -3660, DAY, { -DAY, 5000 * DAY }, true, false, { -3660, -3660 + DAY - 1 } },
+        { "a start that is set back as far as may be",
+          -3660,
+          DAY,
+          { -DAY, 5000 * DAY },
+          true,
+          false,
+          { -3660, -3660 + DAY - 1 } },
         { "further", -3661, DAY, { -DAY, 5000 * DAY }, false, false, { 0, 0 } },
-        { "a start next year", 397 * DAY, DAY, { -DAY, 5000 * DAY }, true, false, { 397 * DAY, 398 * DAY - 1 } },
+        { "a start next year",
+          397 * DAY,
+          DAY,
+          { -DAY, 5000 * DAY },
+          true,
+          false,
+          { 397 * DAY, 398 * DAY - 1 } },
         { "later", 397 * DAY + 1, DAY, { -DAY, 5000 * DAY }, false, false, { 0, 0 } },
-        { "not before the issuer", 0, DAY, { -60, 5000 * DAY }, true, false, { -60, -60 + DAY - 1 } },
-        { "not after the issuer", 0, 90 * DAY, { -DAY, 10 * DAY }, true, true, { -3600, 10 * DAY } },
-        { "just not cut", 0, DAY, { -DAY, -3600 + DAY - 1 }, true, false, { -3600, -3600 + DAY - 1 } },
-        { "cut by a second", 0, DAY, { -DAY, -3600 + DAY - 2 }, true, true, { -3600, -3600 + DAY - 2 } },
+        { "not before the issuer",
+          0,
+          DAY,
+          { -60, 5000 * DAY },
+          true,
+          false,
+          { -60, -60 + DAY - 1 } },
+        { "not after the issuer",
+          0,
+          90 * DAY,
+          { -DAY, 10 * DAY },
+          true,
+          true,
+          { -3600, 10 * DAY } },
+        { "just not cut",
+          0,
+          DAY,
+          { -DAY, -3600 + DAY - 1 },
+          true,
+          false,
+          { -3600, -3600 + DAY - 1 } },
+        { "cut by a second",
+          0,
+          DAY,
+          { -DAY, -3600 + DAY - 2 },
+          true,
+          true,
+          { -3600, -3600 + DAY - 2 } },
         { "an issuer that ends now", 0, DAY, { -DAY, 0 }, false, false, { 0, 0 } },
         { "an issuer that is over", 0, DAY, { -10 * DAY, -5 * DAY }, false, false, { 0, 0 } },
-        { "an issuer that begins when it would end", 0, DAY, { 90 * DAY, 90 * DAY }, false, false, { 0, 0 } },
+        { "an issuer that begins when it would end",
+          0,
+          DAY,
+          { 90 * DAY, 90 * DAY },
+          false,
+          false,
+          { 0, 0 } },
 };
 
 START_TEST(a_validity_stays_inside_profile_and_issuer) {
         const struct profile *server = profiles_find(profiles, "server", NULL);
-        const struct validity issuer = { NOW + choices[_i].issuer.not_before, NOW + choices[_i].issuer.not_after };
+        const struct validity issuer = { NOW + choices[_i].issuer.not_before,
+                                         NOW + choices[_i].issuer.not_after };
         struct validity v = { 11, 22 };
         struct error err = { 0 };
         bool cut = false;
-        int rc = cert_validity(server, NOW, choices[_i].not_before ? NOW + choices[_i].not_before : 0, choices[_i].lifetime_s, &issuer, &v,
-                               &cut, &err);
+        int rc = cert_validity(server, NOW,
+                               choices[_i].not_before ? NOW + choices[_i].not_before : 0,
+                               choices[_i].lifetime_s, &issuer, &v, &cut, &err);
 
         ck_assert_msg((rc == 0) == choices[_i].good, "%s: %s", choices[_i].why, err.text);
         if (rc < 0) {
@@ -491,22 +633,28 @@ START_TEST(a_validity_stays_inside_profile_and_issuer) {
                 ck_assert_int_eq(v.not_before, 11);
                 return;
         }
-        ck_assert_msg(v.not_before == NOW + choices[_i].got.not_before && v.not_after == NOW + choices[_i].got.not_after && cut == choices[_i].cut,
-                      "%s: from %lld to %lld, cut %d", choices[_i].why, (long long) (v.not_before - NOW), (long long) (v.not_after - NOW), cut);
+        ck_assert_msg(v.not_before == NOW + choices[_i].got.not_before &&
+                              v.not_after == NOW + choices[_i].got.not_after &&
+                              cut == choices[_i].cut,
+                      "%s: from %lld to %lld, cut %d", choices[_i].why,
+                      (long long) (v.not_before - NOW), (long long) (v.not_after - NOW), cut);
 }
 END_TEST
 
 START_TEST(numbers_at_their_ends_are_refused_and_overflow_nothing) {
         const struct profile *server = profiles_find(profiles, "server", NULL);
         const struct validity issuer = { 0, MOMENT_LAST };
-        static const int64_t ends[] = { INT64_MIN, INT64_MIN + 1, -1, INT64_MAX, INT64_MAX - 1, MOMENT_LAST + 1 };
+        static const int64_t ends[] = { INT64_MIN, INT64_MIN + 1, -1,
+                                        INT64_MAX, INT64_MAX - 1, MOMENT_LAST + 1 };
         struct validity v;
         struct error err;
         bool cut;
 
         for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
-                ck_refused(cert_validity(server, NOW, 0, ends[i], &issuer, &v, &cut, &err), err, ERR_VALIDITY_OUT_OF_RANGE);
-                ck_refused(cert_validity(server, NOW, ends[i], DAY, &issuer, &v, &cut, &err), err, ERR_VALIDITY_OUT_OF_RANGE);
+                ck_refused(cert_validity(server, NOW, 0, ends[i], &issuer, &v, &cut, &err), err,
+                           ERR_VALIDITY_OUT_OF_RANGE);
+                ck_refused(cert_validity(server, NOW, ends[i], DAY, &issuer, &v, &cut, &err), err,
+                           ERR_VALIDITY_OUT_OF_RANGE);
         }
 }
 END_TEST
@@ -545,10 +693,13 @@ START_TEST(a_chain_is_judged_by_gnutls) {
                 cert_put_leaf(&w, &ca->issuers[0].signs_as, &l.wish);
                 ck_ok(cert_sign(ca->issuers[0].key, der_writer_bytes(&w), &l.der, &err), err);
                 l.der.data[l.der.size - 1] ^= rows[i].flip;
-                ck_assert_msg((chain_verify(buffer_bytes(&l.der), ca->issuers[0].cert.der, ca->root.der, now + rows[i].at, &err) == 0) ==
+                ck_assert_msg((chain_verify(buffer_bytes(&l.der), ca->issuers[0].cert.der,
+                                            ca->root.der, now + rows[i].at, &err) == 0) ==
                                       rows[i].good,
                               "%s: %s", rows[i].why, err.text);
-                ck_assert_int_eq(chain_verify(buffer_bytes(&l.der), ca->issuers[1].cert.der, ca->root.der, now, NULL), -1);
+                ck_assert_int_eq(chain_verify(buffer_bytes(&l.der), ca->issuers[1].cert.der,
+                                              ca->root.der, now, NULL),
+                                 -1);
         }
         scratch_close(&s);
 }
@@ -560,7 +711,10 @@ START_TEST(a_common_name_of_any_kind_of_name_verifies) {
         CAD_AUTO(ca_free) struct ca *ca = NULL;
         static const struct {
                 const char *profile, *name;
-        } rows[] = { { "server", "nas.lan" }, { "server", "*.nas.lan" }, { "user", "a@home.arpa" }, { "client", "https://nas.lan/x" },
+        } rows[] = { { "server", "nas.lan" },
+                     { "server", "*.nas.lan" },
+                     { "user", "a@home.arpa" },
+                     { "client", "https://nas.lan/x" },
                      { "client", "a@nas.lan" } };
         int64_t now = moment_now();
 
@@ -571,7 +725,8 @@ START_TEST(a_common_name_of_any_kind_of_name_verifies) {
                 CAD_AUTO(leaf_done) struct leaf l;
                 CAD_AUTO(policy_grant_done) struct policy_grant g = { 0 };
                 static uint8_t octets[CERT_MAX], names[CERT_MAX];
-                struct sign_issue issue = { .spki = buffer_bytes(&spkis[0]), .validity = { now - 60, now + DAY } };
+                struct sign_issue issue = { .spki = buffer_bytes(&spkis[0]),
+                                            .validity = { now - 60, now + DAY } };
                 struct error err = { 0 };
                 struct der_writer w;
 
@@ -579,7 +734,8 @@ START_TEST(a_common_name_of_any_kind_of_name_verifies) {
                 (void) snprintf(issue.profile, sizeof(issue.profile), "%s", rows[i].profile);
                 (void) snprintf(issue.common_name, sizeof(issue.common_name), "%s", rows[i].name);
                 memcpy(issue.profile_digest, l.wish.profile->digest, PROFILE_DIGEST_SIZE);
-                issue.names = names_der(names, sizeof(names), (const char *[]){ rows[i].name, NULL });
+                issue.names = names_der(names, sizeof(names),
+                                        (const char *[]){ rows[i].name, NULL });
                 if (policy_check(ca, profiles, &issue, now, &g, &err) < 0) {
                         ck_assert_int_eq(err.code, ERR_CSR_SUBJECT);
                         continue; /* refused is right too */
@@ -588,8 +744,9 @@ START_TEST(a_common_name_of_any_kind_of_name_verifies) {
                 der_writer_init(&w, octets, sizeof(octets));
                 cert_put_leaf(&w, &ca->issuers[0].signs_as, &l.wish);
                 ck_ok(cert_sign(ca->issuers[0].key, der_writer_bytes(&w), &l.der, &err), err);
-                ck_assert_msg(chain_verify(buffer_bytes(&l.der), ca->issuers[0].cert.der, ca->root.der, now, &err) == 0, "CN=%s: %s",
-                              rows[i].name, err.text);
+                ck_assert_msg(chain_verify(buffer_bytes(&l.der), ca->issuers[0].cert.der,
+                                           ca->root.der, now, &err) == 0,
+                              "CN=%s: %s", rows[i].name, err.text);
         }
         scratch_close(&s);
 }

@@ -14,7 +14,8 @@
 
 #define NOW INT64_C(1795284000) /* 2026-11-21T18:00:00Z */
 
-static const uint8_t serial[20] = { 0x10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 0xfe, 0xff };
+static const uint8_t serial[20] = { 0x10, 1,  2,  3,  4,  5,  6,  7,  8,    9,
+                                    10,   11, 12, 13, 14, 15, 16, 17, 0xfe, 0xff };
 static uint8_t der[3000];
 static struct ca_info_issuer issuer;
 
@@ -106,7 +107,8 @@ static void check_pem(const json_t *object, const char *name, struct bytes expec
         check_text(object, name, buffer_string(&pem));
 }
 
-static void check_row(const json_t *object, const struct cert_row *row, const char *status, bool whole, bool chain) {
+static void check_row(const json_t *object, const struct cert_row *row, const char *status,
+                      bool whole, bool chain) {
         const json_t *names = json_object_get(object, "names");
         bool revoked = row->status != CERT_STATUS_VALID;
 
@@ -132,12 +134,14 @@ static void check_row(const json_t *object, const struct cert_row *row, const ch
         if (chain)
                 check_pem(object, "chain", issuer.cert.der);
         /* and nothing else */
-        ck_assert_uint_eq(json_object_size(object), 10u + (row->label != NULL) + 2u * revoked + whole + chain);
+        ck_assert_uint_eq(json_object_size(object),
+                          10u + (row->label != NULL) + 2u * revoked + whole + chain);
 }
 
 static json_t *parse(struct buffer *text) {
         json_error_t err;
-        json_t *object = json_loadb((const char *) text->data, text->size, JSON_REJECT_DUPLICATES, &err);
+        json_t *object = json_loadb((const char *) text->data, text->size, JSON_REJECT_DUPLICATES,
+                                    &err);
 
         ck_assert_msg(object != NULL, "%s: %s", err.text, buffer_string(text));
         return object;
@@ -256,14 +260,16 @@ START_TEST(accept_chooses_the_form) {
         struct error err = { 0 };
         int rc = certificate_form_choose(accepts[_i].accept, &form, &err);
 
-        ck_assert_msg((rc == 0) == (accepts[_i].code == ERR_NONE) && err.code == accepts[_i].code, "%s: %s", accepts[_i].why, err.text);
+        ck_assert_msg((rc == 0) == (accepts[_i].code == ERR_NONE) && err.code == accepts[_i].code,
+                      "%s: %s", accepts[_i].why, err.text);
         ck_assert_msg(form == (rc == 0 ? accepts[_i].form : FORM_COUNT), "%s", accepts[_i].why);
 }
 END_TEST
 
 START_TEST(every_form_has_a_media_type) {
         for (size_t i = 0; i < FORM_COUNT; i++)
-                ck_assert_ptr_eq(strstr(certificate_form_type((enum certificate_form) i), "application/"),
+                ck_assert_ptr_eq(strstr(certificate_form_type((enum certificate_form) i),
+                                        "application/"),
                                  certificate_form_type((enum certificate_form) i));
 }
 END_TEST

@@ -23,12 +23,17 @@ static const struct {
         { "the second of the build", BUILD_MS, 0, true, true, NULL },
         { "a millisecond before the build", BUILD_MS - 1, 0, true, false, "built" },
         { "five minutes back", MARK_MS - CLOCK_BACK_MAX_MS, MARK_MS, false, true, NULL },
-        { "a millisecond more than five minutes back", MARK_MS - CLOCK_BACK_MAX_MS - 1, MARK_MS, false, false, "cad clock accept" },
-        { "synchronisation does not excuse going back", MARK_MS - CLOCK_BACK_MAX_MS - 1, MARK_MS, true, false, "cad clock accept" },
+        { "a millisecond more than five minutes back", MARK_MS - CLOCK_BACK_MAX_MS - 1, MARK_MS,
+          false, false, "cad clock accept" },
+        { "synchronisation does not excuse going back", MARK_MS - CLOCK_BACK_MAX_MS - 1, MARK_MS,
+          true, false, "cad clock accept" },
         { "30 days ahead", MARK_MS + CLOCK_AHEAD_MAX_MS, MARK_MS, false, true, NULL },
-        { "a millisecond more than 30 days ahead", MARK_MS + CLOCK_AHEAD_MAX_MS + 1, MARK_MS, false, false, "time service" },
-        { "30 days and more, synchronised", MARK_MS + CLOCK_AHEAD_MAX_MS + 1, MARK_MS, true, true, NULL },
-        { "years ahead, synchronised", MARK_MS + INT64_C(10) * 365 * 86400000, MARK_MS, true, true, NULL },
+        { "a millisecond more than 30 days ahead", MARK_MS + CLOCK_AHEAD_MAX_MS + 1, MARK_MS, false,
+          false, "time service" },
+        { "30 days and more, synchronised", MARK_MS + CLOCK_AHEAD_MAX_MS + 1, MARK_MS, true, true,
+          NULL },
+        { "years ahead, synchronised", MARK_MS + INT64_C(10) * 365 * 86400000, MARK_MS, true, true,
+          NULL },
 };
 
 START_TEST(a_clock_is_held_against_build_and_mark) {
@@ -38,13 +43,16 @@ START_TEST(a_clock_is_held_against_build_and_mark) {
         ck_assert_msg((rc == 0) == clocks[_i].allowed, "%s: %s", clocks[_i].why, err.text);
         if (rc < 0) {
                 ck_assert_int_eq(err.code, ERR_CLOCK);
-                ck_assert_msg(strstr(err.text, clocks[_i].says), "%s: '%s' is not in '%s'", clocks[_i].why, clocks[_i].says, err.text);
+                ck_assert_msg(strstr(err.text, clocks[_i].says), "%s: '%s' is not in '%s'",
+                              clocks[_i].why, clocks[_i].says, err.text);
         }
 }
 END_TEST
 
 START_TEST(a_mark_comes_back_as_it_was_written) {
-        static const struct clock_mark marks[] = { { 0, 0 }, { 1, 1 }, { MARK_MS, 5000 }, { INT64_MAX, INT64_MAX } };
+        static const struct clock_mark marks[] = {
+                { 0, 0 }, { 1, 1 }, { MARK_MS, 5000 }, { INT64_MAX, INT64_MAX }
+        };
         struct scratch s;
         struct error err = { 0 };
 

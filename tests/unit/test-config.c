@@ -28,7 +28,8 @@ static void tear_down(void) {
         folder_teardown();
 }
 
-static int read_words(struct config *ret, const char **rest, struct error *err, char *const *words) {
+static int read_words(struct config *ret, const char **rest, struct error *err,
+                      char *const *words) {
         char *argv[16] = { (char *) "cad" };
         int argc = 1;
 
@@ -37,7 +38,8 @@ static int read_words(struct config *ret, const char **rest, struct error *err, 
         return config_read(argc, argv, rest, ret, err);
 }
 
-#define CONFIG_READ(config, err, ...) read_words((config), NULL, (err), (char *const[]){ __VA_ARGS__, NULL })
+#define CONFIG_READ(config, err, ...) \
+        read_words((config), NULL, (err), (char *const[]){ __VA_ARGS__, NULL })
 
 static enum role role_of(const struct access_list *list, uid_t uid) {
         struct principal p;
@@ -53,7 +55,8 @@ static void conf(const char *text) {
 /* ---- where things are ---- */
 
 static const struct {
-        const char *why, *state_directory, *xdg, *home, *state_dir; /* @ is the folder of the test */
+        const char *why, *state_directory, *xdg, *home,
+                *state_dir; /* @ is the folder of the test */
 } states[] = {
         { "by hand, in the user's home", NULL, NULL, "@", "@/.local/state/cad" },
         { "where the desktop says", NULL, "@/xdg", "@", "@/xdg/cad" },
@@ -85,8 +88,8 @@ START_TEST(the_state_is_where_it_is_looked_for) {
         set_variable("XDG_STATE_HOME", states[_i].xdg);
         set_variable("HOME", states[_i].home);
         ck_ok(config_read(1, (char *[]){ (char *) "cad", NULL }, NULL, &config, &err), err);
-        ck_assert_msg(strcmp(config.state_dir, in_folder(states[_i].state_dir, expected)) == 0, "%s: %s", states[_i].why,
-                      config.state_dir);
+        ck_assert_msg(strcmp(config.state_dir, in_folder(states[_i].state_dir, expected)) == 0,
+                      "%s: %s", states[_i].why, config.state_dir);
         (void) snprintf(socket, sizeof(socket), "%s/cad.sock", expected);
         ck_assert_str_eq(config.socket_path, socket);
 }
@@ -97,7 +100,8 @@ START_TEST(nowhere_to_keep_the_state_is_said) {
         struct error err;
 
         (void) unsetenv("HOME");
-        ck_refused(config_read(1, (char *[]){ (char *) "cad", NULL }, NULL, &config, &err), err, ERR_USAGE);
+        ck_refused(config_read(1, (char *[]){ (char *) "cad", NULL }, NULL, &config, &err), err,
+                   ERR_USAGE);
         ck_assert_ptr_nonnull(strstr(err.text, "--state-dir"));
 }
 END_TEST
@@ -130,8 +134,10 @@ START_TEST(relative_paths_are_made_absolute) {
         struct error err = { 0 };
 
         conf("");
-        ck_ok(CONFIG_READ(&config, &err, (char *) "--config", (char *) "cad.conf", (char *) "--state-dir", (char *) "state",
-                          (char *) "--socket", (char *) "s", (char *) "--passphrase-file", (char *) "pass"), err);
+        ck_ok(CONFIG_READ(&config, &err, (char *) "--config", (char *) "cad.conf",
+                          (char *) "--state-dir", (char *) "state", (char *) "--socket",
+                          (char *) "s", (char *) "--passphrase-file", (char *) "pass"),
+              err);
         ck_assert_str_eq(config.config_file, folder_join("cad.conf", path));
         ck_assert_str_eq(config.config_dir, folder_path);
         ck_assert_str_eq(config.state_dir, folder_join("state", path));
@@ -163,7 +169,8 @@ START_TEST(what_the_command_line_has_wrong_is_named) {
         struct error err;
 
         ck_refused(read_words(&config, NULL, &err, bad_words[_i].words), err, ERR_USAGE);
-        ck_assert_msg(config.state_dir && strcmp(config.state_dir, "untouched") == 0, "%s", bad_words[_i].why);
+        ck_assert_msg(config.state_dir && strcmp(config.state_dir, "untouched") == 0, "%s",
+                      bad_words[_i].why);
 }
 END_TEST
 
@@ -171,7 +178,9 @@ START_TEST(the_last_of_two_options_wins) {
         CAD_AUTO(config_done) struct config config = { 0 };
         struct error err = { 0 };
 
-        ck_ok(CONFIG_READ(&config, &err, state_option, (char *) "--socket=/a", (char *) "--debug", (char *) "--socket", (char *) "/b"), err);
+        ck_ok(CONFIG_READ(&config, &err, state_option, (char *) "--socket=/a", (char *) "--debug",
+                          (char *) "--socket", (char *) "/b"),
+              err);
         ck_assert_str_eq(config.socket_path, "/b");
         ck_assert(config.debug);
 }
@@ -183,7 +192,8 @@ START_TEST(what_cad_does_not_know_is_handed_on_in_order) {
         struct error err = { 0 };
 
         ck_ok(read_words(&config, rest, &err,
-                         (char *const[]){ (char *) "--name", (char *) "Home CA", state_option, (char *) "--debug", (char *) "--again", NULL }),
+                         (char *const[]){ (char *) "--name", (char *) "Home CA", state_option,
+                                          (char *) "--debug", (char *) "--again", NULL }),
               err);
         ck_assert_str_eq(rest[0], "--name");
         ck_assert_str_eq(rest[1], "Home CA");
@@ -233,7 +243,11 @@ START_TEST(drop_ins_win_over_cad_conf_in_the_order_of_their_names) {
 
         conf("[Listen]\nSocket=/run/x.sock\n[Limits]\nWorkers=1\nRequestsWaiting=5\n[Access]\nReader=uid:1001\n");
         folder_write("cad.conf.d/20.conf", BYTES_LITERAL("[Limits]\nWorkers=3\n"), 0644);
-        folder_write("cad.conf.d/10.conf", BYTES_LITERAL("[Limits]\nWorkers=2\n[Listen]\nSocket=/run/y.sock\n[Access]\nReader=uid:1002\n"), 0644);
+        folder_write(
+                "cad.conf.d/10.conf",
+                BYTES_LITERAL(
+                        "[Limits]\nWorkers=2\n[Listen]\nSocket=/run/y.sock\n[Access]\nReader=uid:1002\n"),
+                0644);
         folder_write("cad.conf.d/30.conf.bak", BYTES_LITERAL("no setting"), 0644);
         folder_write("cad.conf.d/.40.conf", BYTES_LITERAL("no setting"), 0644);
         ck_ok(CONFIG_READ(&config, &err, config_option), err);
@@ -250,7 +264,8 @@ START_TEST(an_empty_value_empties_the_list_of_that_role) {
         struct error err = { 0 };
 
         conf("[Access]\nAdmin=uid:1003\nReader=uid:1001\n");
-        folder_write("cad.conf.d/1.conf", BYTES_LITERAL("[Access]\nAdmin=\nAdmin=uid:1013\n"), 0644);
+        folder_write("cad.conf.d/1.conf", BYTES_LITERAL("[Access]\nAdmin=\nAdmin=uid:1013\n"),
+                     0644);
         ck_ok(CONFIG_READ(&config, &err, config_option), err);
         ck_assert_int_eq(role_of(config.access, 1003), ROLE_PUBLIC);
         ck_assert_int_eq(role_of(config.access, 1013), ROLE_ADMIN);
@@ -262,17 +277,27 @@ END_TEST
 static const struct {
         const char *why, *file, *content, *complaint;
 } bad_files[] = {
-        { "an unknown section", "cad.conf", "[Nonsense]\nX=1\n", "cad.conf:2: there is no section [Nonsense]" },
-        { "an unknown setting", "cad.conf", "[Limits]\n\nWokers=1\n", "cad.conf:3: there is no setting Wokers= in [Limits]" },
+        { "an unknown section", "cad.conf", "[Nonsense]\nX=1\n",
+          "cad.conf:2: there is no section [Nonsense]" },
+        { "an unknown setting", "cad.conf", "[Limits]\n\nWokers=1\n",
+          "cad.conf:3: there is no setting Wokers= in [Limits]" },
         { "a bad value", "cad.conf", "[Limits]\nWorkers=many\n", "cad.conf:2: Workers=: 'many'" },
-        { "nothing would be served", "cad.conf", "[Limits]\nWorkers=0\n", "cad.conf:2: Workers=: '0'" },
-        { "nobody could connect", "cad.conf", "[Limits]\nConnectionsPerPeer=0\n", "cad.conf:2: ConnectionsPerPeer=: '0'" },
-        { "more than the memory of any machine here", "cad.conf", "[Limits]\nRequestsWaiting=4294967295\n", "cad.conf:2: RequestsWaiting=" },
-        { "a relative path: relative to what?", "cad.conf", "[Listen]\nSocket=x.sock\n", "cad.conf:2: Socket=: 'x.sock' is no absolute path" },
-        { "no path", "cad.conf", "[Listen]\nSocket=\n", "cad.conf:2: Socket=: '' is no absolute path" },
-        { "no such user", "cad.conf", "[Access]\nReader=uid:no-such-user-here\n", "cad.conf:2: Reader=: uid:no-such-user-here: there is no such user" },
-        { "the second word of a list", "cad.conf", "[Access]\nReader=uid:1 anna\n", "cad.conf:2: Reader=: 'anna' is none of" },
-        { "in a drop-in, named with its folder", "cad.conf.d/1.conf", "[Limits]\nWokers=1\n", "cad.conf.d/1.conf:2: there is no setting" },
+        { "nothing would be served", "cad.conf", "[Limits]\nWorkers=0\n",
+          "cad.conf:2: Workers=: '0'" },
+        { "nobody could connect", "cad.conf", "[Limits]\nConnectionsPerPeer=0\n",
+          "cad.conf:2: ConnectionsPerPeer=: '0'" },
+        { "more than the memory of any machine here", "cad.conf",
+          "[Limits]\nRequestsWaiting=4294967295\n", "cad.conf:2: RequestsWaiting=" },
+        { "a relative path: relative to what?", "cad.conf", "[Listen]\nSocket=x.sock\n",
+          "cad.conf:2: Socket=: 'x.sock' is no absolute path" },
+        { "no path", "cad.conf", "[Listen]\nSocket=\n",
+          "cad.conf:2: Socket=: '' is no absolute path" },
+        { "no such user", "cad.conf", "[Access]\nReader=uid:no-such-user-here\n",
+          "cad.conf:2: Reader=: uid:no-such-user-here: there is no such user" },
+        { "the second word of a list", "cad.conf", "[Access]\nReader=uid:1 anna\n",
+          "cad.conf:2: Reader=: 'anna' is none of" },
+        { "in a drop-in, named with its folder", "cad.conf.d/1.conf", "[Limits]\nWokers=1\n",
+          "cad.conf.d/1.conf:2: there is no setting" },
 };
 
 START_TEST(what_a_file_has_wrong_is_said_with_file_and_line) {
@@ -282,7 +307,8 @@ START_TEST(what_a_file_has_wrong_is_said_with_file_and_line) {
         conf("");
         folder_write(bad_files[_i].file, bytes_of(bad_files[_i].content), 0644);
         ck_refused(CONFIG_READ(&config, &err, config_option), err, ERR_CONFIG);
-        ck_assert_msg(strstr(err.text, bad_files[_i].complaint) == err.text, "%s: %s", bad_files[_i].why, err.text);
+        ck_assert_msg(strstr(err.text, bad_files[_i].complaint) == err.text, "%s: %s",
+                      bad_files[_i].why, err.text);
         ck_assert_ptr_null(config.access);
 }
 END_TEST
@@ -292,7 +318,8 @@ START_TEST(a_config_that_was_named_must_be_there) {
         struct error err;
 
         ck_refused(CONFIG_READ(&config, &err, config_option), err, ERR_NOT_FOUND);
-        ck_refused(CONFIG_READ(&config, &err, (char *) "--config=/no/such/folder/cad.conf"), err, ERR_NOT_FOUND);
+        ck_refused(CONFIG_READ(&config, &err, (char *) "--config=/no/such/folder/cad.conf"), err,
+                   ERR_NOT_FOUND);
 }
 END_TEST
 
@@ -368,7 +395,8 @@ int main(void) {
         tcase_add_test(tc, the_command_line_wins_over_every_file);
         tcase_add_test(tc, drop_ins_win_over_cad_conf_in_the_order_of_their_names);
         tcase_add_test(tc, an_empty_value_empties_the_list_of_that_role);
-        tcase_add_loop_test(tc, what_a_file_has_wrong_is_said_with_file_and_line, 0, ARRAY_SIZE(bad_files));
+        tcase_add_loop_test(tc, what_a_file_has_wrong_is_said_with_file_and_line, 0,
+                            ARRAY_SIZE(bad_files));
         tcase_add_test(tc, a_config_that_was_named_must_be_there);
         tcase_add_test(tc, a_config_that_others_may_write_is_not_read);
         tcase_add_test(tc, no_folder_of_drop_ins_is_fine);

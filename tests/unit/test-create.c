@@ -20,7 +20,8 @@ static void tear_down(void) {
         scratch_close(&other);
 }
 
-static int create(const struct ca_place *place, void (*change)(struct ca_plan *plan), struct error *err) {
+static int create(const struct ca_place *place, void (*change)(struct ca_plan *plan),
+                  struct error *err) {
         struct ca_plan plan;
         int rc;
 
@@ -50,16 +51,38 @@ static void check_works(const struct ca *ca) {
 
 /* ---- what can be made ---- */
 
-static void with_p256(struct ca_plan *plan) { plan->key_type = KEY_ECDSA_P256; }
-static void with_p384(struct ca_plan *plan) { plan->key_type = KEY_ECDSA_P384; }
-static void with_ed25519(struct ca_plan *plan) { plan->key_type = KEY_ED25519; }
-static void with_rsa(struct ca_plan *plan) { plan->key_type = KEY_RSA; plan->key_bits = 3072; }
-static void with_passphrase(struct ca_plan *plan) { plan->passphrase = BYTES_LITERAL("correct horse"); }
-static void with_no_constraints(struct ca_plan *plan) { plan->unconstrained = true; }
-static void with_again(struct ca_plan *plan) { plan->again = true; }
-static void with_own_domain(struct ca_plan *plan) { ck_assert_int_eq(constraints_permit_dns(plan->constraints, "example.com", NULL), 0); }
-static void with_short_lives(struct ca_plan *plan) { plan->root_validity_s = plan->intermediate_validity_s = 30 * DAY; }
-static void with_defaults(struct ca_plan *plan) { plan->name = NULL; plan->public_url = NULL; }
+static void with_p256(struct ca_plan *plan) {
+        plan->key_type = KEY_ECDSA_P256;
+}
+static void with_p384(struct ca_plan *plan) {
+        plan->key_type = KEY_ECDSA_P384;
+}
+static void with_ed25519(struct ca_plan *plan) {
+        plan->key_type = KEY_ED25519;
+}
+static void with_rsa(struct ca_plan *plan) {
+        plan->key_type = KEY_RSA;
+        plan->key_bits = 3072;
+}
+static void with_passphrase(struct ca_plan *plan) {
+        plan->passphrase = BYTES_LITERAL("correct horse");
+}
+static void with_no_constraints(struct ca_plan *plan) {
+        plan->unconstrained = true;
+}
+static void with_again(struct ca_plan *plan) {
+        plan->again = true;
+}
+static void with_own_domain(struct ca_plan *plan) {
+        ck_assert_int_eq(constraints_permit_dns(plan->constraints, "example.com", NULL), 0);
+}
+static void with_short_lives(struct ca_plan *plan) {
+        plan->root_validity_s = plan->intermediate_validity_s = 30 * DAY;
+}
+static void with_defaults(struct ca_plan *plan) {
+        plan->name = NULL;
+        plan->public_url = NULL;
+}
 
 static const struct {
         const char *why;
@@ -92,23 +115,29 @@ START_TEST(a_ca_of_each_kind_is_made_and_loads) {
 
                 ck_assert_int_eq(private_key_type(ca->issuers[i].key), kinds[_i].type);
                 ck_assert_uint_eq(private_key_bits(ca->issuers[i].key), kinds[_i].bits);
-                ck_assert(cert->is_ca && cert->path_length == 0 && cert->key_usage == (KU_KEY_CERT_SIGN | KU_CRL_SIGN));
+                ck_assert(cert->is_ca && cert->path_length == 0 &&
+                          cert->key_usage == (KU_KEY_CERT_SIGN | KU_CRL_SIGN));
                 ck_assert_int_ge(cert->validity.not_before, ca->root.validity.not_before);
                 ck_assert_int_le(cert->validity.not_after, ca->root.validity.not_after);
                 ck_assert(bytes_equal(cert->authority_key_id, ca->root.subject_key_id));
-                ck_assert_int_eq(cert->name_constraints.size != 0, kinds[_i].change != with_no_constraints);
+                ck_assert_int_eq(cert->name_constraints.size != 0,
+                                 kinds[_i].change != with_no_constraints);
                 ck_assert_ptr_null(ca->issuers[i].root_constraints);
         }
-        ck_assert(cert_is_self_signed(&ca->root) && ca->root.path_length == -1 && ca->root.authority_key_id.size == 0);
-        ck_assert(ca->root.crl_distribution_points.size == 0 && ca->root.authority_info_access.size == 0);
+        ck_assert(cert_is_self_signed(&ca->root) && ca->root.path_length == -1 &&
+                  ca->root.authority_key_id.size == 0);
+        ck_assert(ca->root.crl_distribution_points.size == 0 &&
+                  ca->root.authority_info_access.size == 0);
         ck_assert(!bytes_equal(ca->issuers[0].cert.spki, ca->issuers[1].cert.spki));
-        ck_assert(!bytes_equal(ca->root.name_constraints, BYTES_NONE) || kinds[_i].change == with_no_constraints);
+        ck_assert(!bytes_equal(ca->root.name_constraints, BYTES_NONE) ||
+                  kinds[_i].change == with_no_constraints);
         check_works(ca);
 }
 END_TEST
 
 START_TEST(the_files_are_its_owners_alone) {
-        static const char *const files[] = { "ca/root.key", "ca/int-1.key", "ca/int-2.key", "ca/ca.conf" };
+        static const char *const files[] = { "ca/root.key", "ca/int-1.key", "ca/int-2.key",
+                                             "ca/ca.conf" };
         struct error err = { 0 };
         struct stat st;
 
@@ -116,7 +145,8 @@ START_TEST(the_files_are_its_owners_alone) {
         ck_ok(create_here(NULL, &err), err);
         for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
                 ck_assert_int_eq(fstatat(scratch.fd, files[i], &st, AT_SYMLINK_NOFOLLOW), 0);
-                ck_assert_msg((st.st_mode & 07777) == 0600, "%s has mode %o", files[i], (unsigned) st.st_mode);
+                ck_assert_msg((st.st_mode & 07777) == 0600, "%s has mode %o", files[i],
+                              (unsigned) st.st_mode);
         }
         ck_assert_int_eq(fstatat(scratch.fd, "ca", &st, 0), 0);
         ck_assert_uint_eq(st.st_mode & 07777, 0700);
@@ -131,7 +161,8 @@ START_TEST(encrypted_keys_want_their_passphrase) {
 
         ck_ok(create_here(with_passphrase, &err), err);
         ck_refused(ca_load(scratch.fd, BYTES_NONE, &none, &err), err, ERR_KEY_PASSPHRASE);
-        ck_refused(ca_load(scratch.fd, BYTES_LITERAL("incorrect horse"), &none, &err), err, ERR_KEY_PASSPHRASE);
+        ck_refused(ca_load(scratch.fd, BYTES_LITERAL("incorrect horse"), &none, &err), err,
+                   ERR_KEY_PASSPHRASE);
         ck_assert_ptr_nonnull(strstr(err.text, "int-1.key"));
         ck_assert_ptr_eq(none, UNTOUCHED);
         ck_ok(ca_load(scratch.fd, BYTES_LITERAL("correct horse"), &ca, &err), err);
@@ -146,31 +177,61 @@ END_TEST
 
 /* ---- plans that are refused ---- */
 
-static void bad_name_empty(struct ca_plan *plan) { plan->name = ""; }
-static void bad_name_long(struct ca_plan *plan) { plan->name = "12345678901234567890123456789012345678901"; }
-static void bad_name_ini(struct ca_plan *plan) { plan->name = "Home]CA"; }
-static void bad_name_line(struct ca_plan *plan) { plan->name = "Home\nActive=int-2"; }
-static void bad_name_utf8(struct ca_plan *plan) { plan->name = "Home\xff"; }
-static void bad_url_https(struct ca_plan *plan) { plan->public_url = "https://ca.lan"; }
-static void bad_url_path(struct ca_plan *plan) { plan->public_url = "http://ca.lan/pki"; }
-static void bad_url_user(struct ca_plan *plan) { plan->public_url = "http://user@ca.lan"; }
-static void bad_url_port(struct ca_plan *plan) { plan->public_url = "http://ca.lan:70000"; }
-static void bad_url_line(struct ca_plan *plan) { plan->public_url = "http://ca.lan\nActive=x"; }
-static void bad_root_short(struct ca_plan *plan) { plan->root_validity_s = 30 * DAY - 1; }
-static void bad_int_longer(struct ca_plan *plan) { plan->intermediate_validity_s = plan->root_validity_s + 1; }
-static void bad_year(struct ca_plan *plan) { plan->root_validity_s = MOMENT_LAST; }
-static void bad_half_root(struct ca_plan *plan) { plan->root_cert_path = "/nonexistent/root.crt"; }
+static void bad_name_empty(struct ca_plan *plan) {
+        plan->name = "";
+}
+static void bad_name_long(struct ca_plan *plan) {
+        plan->name = "12345678901234567890123456789012345678901";
+}
+static void bad_name_ini(struct ca_plan *plan) {
+        plan->name = "Home]CA";
+}
+static void bad_name_line(struct ca_plan *plan) {
+        plan->name = "Home\nActive=int-2";
+}
+static void bad_name_utf8(struct ca_plan *plan) {
+        plan->name = "Home\xff";
+}
+static void bad_url_https(struct ca_plan *plan) {
+        plan->public_url = "https://ca.lan";
+}
+static void bad_url_path(struct ca_plan *plan) {
+        plan->public_url = "http://ca.lan/pki";
+}
+static void bad_url_user(struct ca_plan *plan) {
+        plan->public_url = "http://user@ca.lan";
+}
+static void bad_url_port(struct ca_plan *plan) {
+        plan->public_url = "http://ca.lan:70000";
+}
+static void bad_url_line(struct ca_plan *plan) {
+        plan->public_url = "http://ca.lan\nActive=x";
+}
+static void bad_root_short(struct ca_plan *plan) {
+        plan->root_validity_s = 30 * DAY - 1;
+}
+static void bad_int_longer(struct ca_plan *plan) {
+        plan->intermediate_validity_s = plan->root_validity_s + 1;
+}
+static void bad_year(struct ca_plan *plan) {
+        plan->root_validity_s = MOMENT_LAST;
+}
+static void bad_half_root(struct ca_plan *plan) {
+        plan->root_cert_path = "/nonexistent/root.crt";
+}
 
 static void (*const bad_plans[])(struct ca_plan *plan) = {
-        bad_name_empty, bad_name_long, bad_name_ini,   bad_name_line, bad_name_utf8, bad_url_https, bad_url_path,
-        bad_url_user,   bad_url_port,  bad_url_line,   bad_root_short, bad_int_longer, bad_year,    bad_half_root,
+        bad_name_empty, bad_name_long,  bad_name_ini, bad_name_line, bad_name_utf8,
+        bad_url_https,  bad_url_path,   bad_url_user, bad_url_port,  bad_url_line,
+        bad_root_short, bad_int_longer, bad_year,     bad_half_root,
 };
 
 START_TEST(a_plan_that_makes_no_sense_leaves_nothing_behind) {
         struct error err;
 
         ck_refused(create_here(bad_plans[_i], &err), err, ERR_USAGE);
-        ck_assert(!scratch_has(&scratch, "ca") && !scratch_has(&scratch, "ca.new") && !scratch_has(&scratch, "log"));
+        ck_assert(!scratch_has(&scratch, "ca") && !scratch_has(&scratch, "ca.new") &&
+                  !scratch_has(&scratch, "log"));
 }
 END_TEST
 
@@ -259,7 +320,8 @@ START_TEST(a_root_that_is_none_is_refused) {
                 const char *why, *cert, *key, *words;
                 enum error_code code;
         } rows[] = {
-                { "an intermediate has path length 0", "int-1.crt", "int-1.key", "intermediates", ERR_USAGE },
+                { "an intermediate has path length 0", "int-1.crt", "int-1.key", "intermediates",
+                  ERR_USAGE },
                 { "another's key", "root.crt", "int-1.key", "does not fit", ERR_USAGE },
                 { "a key as certificate", "root.key", "root.key", "PEM certificate", ERR_USAGE },
                 { "a certificate as key", "root.crt", "root.crt", "", ERR_FILE_UNSAFE },
@@ -366,7 +428,9 @@ START_TEST(what_an_init_left_half_is_cleared_away) {
         ck_assert_int_eq(mkdirat(scratch.fd, "ca.new", 0700), 0);
         scratch_write(&scratch, "ca.new/root.key", "half", 0600);
         scratch_write(&scratch, "ca.new/int-1.crt.tmp", "half", 0600);
-        ck_assert_int_eq(ca_absent(&(struct ca_place){ .state_fd = scratch.fd, .config_fd = -1 }, &err), 1);
+        ck_assert_int_eq(ca_absent(&(struct ca_place){ .state_fd = scratch.fd, .config_fd = -1 },
+                                   &err),
+                         1);
         ck_ok(create_here(NULL, &err), err);
         ca = scratch_load(&scratch);
         ck_assert(!scratch_has(&scratch, "ca.new"));
@@ -377,7 +441,9 @@ END_TEST
 
 START_TEST(each_witness_of_a_first_ca_stops_a_second) {
         char store[96];
-        struct ca_place place = { .state_fd = scratch.fd, .config_fd = other.fd, .store_path = store };
+        struct ca_place place = { .state_fd = scratch.fd,
+                                  .config_fd = other.fd,
+                                  .store_path = store };
         struct error err = { 0 };
 
         (void) snprintf(store, sizeof(store), "%s/cad.db", other.path);
@@ -407,7 +473,8 @@ START_TEST(a_state_folder_that_is_not_this_configurations_is_refused) {
         ck_ok(create(&place, NULL, &err), err);
         ca = scratch_load(&scratch);
         ck_ok(ca_settle(&place, ca, &err), err);
-        scratch_write(&other, CA_ID_FILE, "0000000000000000000000000000000000000000000000000000000000000000\n", 0644);
+        scratch_write(&other, CA_ID_FILE,
+                      "0000000000000000000000000000000000000000000000000000000000000000\n", 0644);
         ck_refused(ca_settle(&place, ca, &err), err, ERR_CA_INCOMPLETE);
         ck_refused(create(&place, with_again, &err), err, ERR_CA_INCOMPLETE);
         ck_assert_int_eq(unlinkat(other.fd, CA_ID_FILE, 0), 0);
@@ -418,11 +485,22 @@ END_TEST
 
 /* ---- what lies there is wrong ---- */
 
-static void missing(const char *path) { ck_assert_int_eq(unlinkat(scratch.fd, path, 0), 0); }
-static void empty(const char *path) { scratch_write(&scratch, path, "", 0600); }
-static void garbage(const char *path) { scratch_write(&scratch, path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0600); }
-static void group_readable(const char *path) { ck_assert_int_eq(fchmodat(scratch.fd, path, 0640, 0), 0); }
-static void writable(const char *path) { ck_assert_int_eq(fchmodat(scratch.fd, path, 0666, 0), 0); }
+static void missing(const char *path) {
+        ck_assert_int_eq(unlinkat(scratch.fd, path, 0), 0);
+}
+static void empty(const char *path) {
+        scratch_write(&scratch, path, "", 0600);
+}
+static void garbage(const char *path) {
+        scratch_write(&scratch, path,
+                      "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0600);
+}
+static void group_readable(const char *path) {
+        ck_assert_int_eq(fchmodat(scratch.fd, path, 0640, 0), 0);
+}
+static void writable(const char *path) {
+        ck_assert_int_eq(fchmodat(scratch.fd, path, 0666, 0), 0);
+}
 
 static void link_to_itself(const char *path) {
         ck_assert_int_eq(renameat(scratch.fd, path, scratch.fd, "moved"), 0);
@@ -439,7 +517,9 @@ static void folder(const char *path) {
         ck_assert_int_eq(mkdirat(scratch.fd, path, 0700), 0);
 }
 
-static void hard_link(const char *path) { ck_assert_int_eq(linkat(scratch.fd, path, scratch.fd, "second", 0), 0); }
+static void hard_link(const char *path) {
+        ck_assert_int_eq(linkat(scratch.fd, path, scratch.fd, "second", 0), 0);
+}
 
 static void large(const char *path) {
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
@@ -454,7 +534,8 @@ static void swapped(const char *path) {
 
         (void) snprintf(twin, sizeof(twin), "%s", path);
         *strchr(twin, '1') = '2';
-        ck_assert_int_eq(renameat2(scratch.fd, path, scratch.fd, twin, 1 << 1), 0); /* RENAME_EXCHANGE */
+        ck_assert_int_eq(renameat2(scratch.fd, path, scratch.fd, twin, 1 << 1),
+                         0); /* RENAME_EXCHANGE */
 }
 
 static void root_of_another(const char *path) {
@@ -467,24 +548,36 @@ static void root_of_another(const char *path) {
 }
 
 static void no_active(const char *path) {
-        scratch_write(&scratch, path, "[CA]\nName=x\nPublicUrl=http://x.lan\nIntermediates=int-1 int-2\nActive=int-3\n", 0600);
+        scratch_write(
+                &scratch, path,
+                "[CA]\nName=x\nPublicUrl=http://x.lan\nIntermediates=int-1 int-2\nActive=int-3\n",
+                0600);
 }
 
 static void no_name(const char *path) {
-        scratch_write(&scratch, path, "[CA]\nPublicUrl=http://x.lan\nIntermediates=int-1\nActive=int-1\n", 0600);
+        scratch_write(&scratch, path,
+                      "[CA]\nPublicUrl=http://x.lan\nIntermediates=int-1\nActive=int-1\n", 0600);
 }
 
 static void path_as_id(const char *path) {
-        scratch_write(&scratch, path, "[CA]\nName=x\nPublicUrl=http://x.lan\nIntermediates=../int-1\nActive=../int-1\n", 0600);
+        scratch_write(
+                &scratch, path,
+                "[CA]\nName=x\nPublicUrl=http://x.lan\nIntermediates=../int-1\nActive=../int-1\n",
+                0600);
 }
 
 static void unknown_key(const char *path) {
-        scratch_write(&scratch, path, "[CA]\nName=x\nPublicUrl=http://x.lan\nIntermediates=int-1\nActive=int-1\nSeven=7\n", 0600);
+        scratch_write(
+                &scratch, path,
+                "[CA]\nName=x\nPublicUrl=http://x.lan\nIntermediates=int-1\nActive=int-1\nSeven=7\n",
+                0600);
 }
 
 static void nine(const char *path) {
-        scratch_write(&scratch, path, "[CA]\nName=x\nPublicUrl=http://x.lan\nActive=int-1\n"
-                      "Intermediates=int-1 int-1 int-1 int-1 int-1 int-1 int-1 int-1 int-1\n", 0600);
+        scratch_write(&scratch, path,
+                      "[CA]\nName=x\nPublicUrl=http://x.lan\nActive=int-1\n"
+                      "Intermediates=int-1 int-1 int-1 int-1 int-1 int-1 int-1 int-1 int-1\n",
+                      0600);
 }
 
 static const struct {
@@ -508,7 +601,8 @@ static const struct {
         { "certificates swapped", "ca/int-1.crt", swapped, ERR_CA_INCOMPLETE, "does not fit" },
         { "another CA's root", "ca/root.crt", root_of_another, ERR_CA_INCOMPLETE, "not signed by" },
         { "a key for the group", "ca/int-1.key", group_readable, ERR_FILE_UNSAFE, "int-1.key" },
-        { "a certificate that all may write", "ca/int-1.crt", writable, ERR_FILE_UNSAFE, "int-1.crt" },
+        { "a certificate that all may write", "ca/int-1.crt", writable, ERR_FILE_UNSAFE,
+          "int-1.crt" },
         { "a key that is a symlink", "ca/int-1.key", link_to_itself, ERR_FILE_UNSAFE, "int-1.key" },
         { "a root that is a symlink", "ca/root.crt", link_to_itself, ERR_FILE_UNSAFE, "root.crt" },
         { "a key that is a FIFO", "ca/int-1.key", fifo, ERR_FILE_UNSAFE, "int-1.key" },
@@ -530,9 +624,12 @@ START_TEST(what_is_wrong_with_a_ca_is_said_by_name) {
         scratch_ca(&scratch, NULL);
         harms[_i].harm(harms[_i].path);
         ck_refused(ca_load(scratch.fd, BYTES_NONE, &ca, &err), err, harms[_i].code);
-        ck_assert_msg(strstr(err.text, harms[_i].words), "%s: '%s' is not in '%s'", harms[_i].why, harms[_i].words, err.text);
+        ck_assert_msg(strstr(err.text, harms[_i].words), "%s: '%s' is not in '%s'", harms[_i].why,
+                      harms[_i].words, err.text);
         ck_assert_ptr_eq(ca, UNTOUCHED);
-        ck_assert_int_eq(ca_absent(&(struct ca_place){ .state_fd = scratch.fd, .config_fd = -1 }, &err), 0);
+        ck_assert_int_eq(ca_absent(&(struct ca_place){ .state_fd = scratch.fd, .config_fd = -1 },
+                                   &err),
+                         0);
 }
 END_TEST
 
@@ -573,7 +670,8 @@ START_TEST(the_hello_says_what_there_is) {
         ck_assert_str_eq(read.ca_id, ca->id);
         ck_assert_str_eq(read.name, "Unit CA");
         ck_assert_uint_eq(read.issuer_count, 2);
-        ck_assert(bytes_equal(read.issuers[1].der, ca->issuers[1].cert.der) && bytes_equal(read.root, ca->root.der));
+        ck_assert(bytes_equal(read.issuers[1].der, ca->issuers[1].cert.der) &&
+                  bytes_equal(read.root, ca->root.der));
 }
 END_TEST
 
@@ -586,7 +684,8 @@ int main(void) {
         tcase_add_loop_test(tc, a_ca_of_each_kind_is_made_and_loads, 0, ARRAY_SIZE(kinds));
         tcase_add_test(tc, the_files_are_its_owners_alone);
         tcase_add_test(tc, encrypted_keys_want_their_passphrase);
-        tcase_add_loop_test(tc, a_plan_that_makes_no_sense_leaves_nothing_behind, 0, ARRAY_SIZE(bad_plans));
+        tcase_add_loop_test(tc, a_plan_that_makes_no_sense_leaves_nothing_behind, 0,
+                            ARRAY_SIZE(bad_plans));
         tcase_add_test(tc, a_name_of_forty_octets_is_made);
         tcase_add_test(tc, a_clock_that_cannot_be_right_makes_no_ca);
         tcase_add_test(tc, a_root_that_exists_is_taken);

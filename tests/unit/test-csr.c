@@ -31,7 +31,9 @@ static void tear_down(void) {
 
 #define VERSION_1 BYTES_LITERAL("\x02\x01\x00")
 #define NO_SUBJECT BYTES_LITERAL("\x30\x00")
-#define SUBJECT_LAN BYTES_LITERAL("\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05" "a.lan")
+#define SUBJECT_LAN \
+        BYTES_LITERAL("\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05" \
+                      "a.lan")
 
 /* What is between subject and signature; what is left out gets its good form. */
 struct request {
@@ -87,13 +89,16 @@ static struct bytes put_extension_request(struct der_writer *w, struct bytes ext
         return der_writer_bytes(w);
 }
 
-static void check_refused(struct bytes der, enum error_code code, const char *field, const char *words, const char *why) {
+static void check_refused(struct bytes der, enum error_code code, const char *field,
+                          const char *words, const char *why) {
         struct csr *csr = UNTOUCHED;
         struct error err = { 0 };
 
         ck_assert_msg(csr_from_der(der, &csr, &err) == -1, "taken: %s", why);
-        ck_assert_msg(err.code == code, "%s: expected %s, got %s: %s", why, error_slug(code), error_slug(err.code), err.text);
-        ck_assert_msg(strcmp(err.field, field) == 0, "%s: expected field %s, got %s: %s", why, field, err.field, err.text);
+        ck_assert_msg(err.code == code, "%s: expected %s, got %s: %s", why, error_slug(code),
+                      error_slug(err.code), err.text);
+        ck_assert_msg(strcmp(err.field, field) == 0, "%s: expected field %s, got %s: %s", why,
+                      field, err.field, err.text);
         ck_assert_msg(strstr(err.text, words), "%s: '%s' is not in '%s'", why, words, err.text);
         ck_assert_ptr_eq(csr, UNTOUCHED);
 }
@@ -118,24 +123,86 @@ static const struct {
 } frames[] = {
         { "the least that there is", { .subject = { NULL, 0 } }, TAKEN, "", "" },
         { "empty attributes that were left out", { .no_attributes = true }, TAKEN, "", "" },
-        { "version 2", { .version = BYTES_LITERAL("\x02\x01\x01") }, ERR_CSR_MALFORMED, "csr.version", "0x01" },
-        { "version 0", { .version = BYTES_LITERAL("\x02\x01\xff") }, ERR_CSR_MALFORMED, "csr.version", "0xff" },
-        { "a version of two octets", { .version = BYTES_LITERAL("\x02\x02\x01\x00") }, ERR_CSR_MALFORMED, "csr.version", "0x01" },
-        { "a version that is not minimal", { .version = BYTES_LITERAL("\x02\x02\x00\x00") }, ERR_CSR_MALFORMED, "csr.version", "DER" },
-        { "an empty version", { .version = BYTES_LITERAL("\x02\x00") }, ERR_CSR_MALFORMED, "csr.version", "DER" },
-        { "no version", { .version = BYTES_LITERAL("") }, ERR_CSR_MALFORMED, "csr.version", "no version" },
-        { "a subject of another type", { .subject = BYTES_LITERAL("\x31\x00") }, ERR_CSR_MALFORMED, "csr.subject", "Name" },
-        { "a subject with an empty RDN", { .subject = BYTES_LITERAL("\x30\x02\x31\x00") }, ERR_CSR_SUBJECT, "csr.subject", "" },
-        { "no key", { .spki = BYTES_LITERAL("") }, ERR_CSR_MALFORMED, "csr.key", "SubjectPublicKeyInfo" },
-        { "an empty key", { .spki = BYTES_LITERAL("\x30\x00") }, ERR_KEY_INVALID, "csr.key", "SubjectPublicKeyInfo" },
-        { "a key type that nobody knows", { .spki = BYTES_LITERAL("\x30\x0a\x30\x04\x06\x02\x2a\x03\x03\x02\x00\x01") }, ERR_KEY_UNSUPPORTED,
-          "csr.key", "1.2.3" },
-        { "something behind the attributes", { .after = BYTES_LITERAL("\x05\x00") }, ERR_CSR_MALFORMED, "csr.attributes", "something else" },
-        { "something in place of the attributes", { .no_attributes = true, .after = BYTES_LITERAL("\x31\x00") }, ERR_CSR_MALFORMED,
-          "csr.attributes", "something else" },
-        { "indefinite length inside", { .subject = BYTES_LITERAL("\x30\x80\x00\x00") }, ERR_CSR_MALFORMED, "csr.subject", "DER" },
-        { "a length that is not minimal", { .subject = BYTES_LITERAL("\x30\x81\x00") }, ERR_CSR_MALFORMED, "csr.subject", "DER" },
-        { "a length of 4 GiB", { .subject = BYTES_LITERAL("\x30\x84\xff\xff\xff\xff") }, ERR_CSR_MALFORMED, "csr.subject", "DER" },
+        { "version 2",
+          { .version = BYTES_LITERAL("\x02\x01\x01") },
+          ERR_CSR_MALFORMED,
+          "csr.version",
+          "0x01" },
+        { "version 0",
+          { .version = BYTES_LITERAL("\x02\x01\xff") },
+          ERR_CSR_MALFORMED,
+          "csr.version",
+          "0xff" },
+        { "a version of two octets",
+          { .version = BYTES_LITERAL("\x02\x02\x01\x00") },
+          ERR_CSR_MALFORMED,
+          "csr.version",
+          "0x01" },
+        { "a version that is not minimal",
+          { .version = BYTES_LITERAL("\x02\x02\x00\x00") },
+          ERR_CSR_MALFORMED,
+          "csr.version",
+          "DER" },
+        { "an empty version",
+          { .version = BYTES_LITERAL("\x02\x00") },
+          ERR_CSR_MALFORMED,
+          "csr.version",
+          "DER" },
+        { "no version",
+          { .version = BYTES_LITERAL("") },
+          ERR_CSR_MALFORMED,
+          "csr.version",
+          "no version" },
+        { "a subject of another type",
+          { .subject = BYTES_LITERAL("\x31\x00") },
+          ERR_CSR_MALFORMED,
+          "csr.subject",
+          "Name" },
+        { "a subject with an empty RDN",
+          { .subject = BYTES_LITERAL("\x30\x02\x31\x00") },
+          ERR_CSR_SUBJECT,
+          "csr.subject",
+          "" },
+        { "no key",
+          { .spki = BYTES_LITERAL("") },
+          ERR_CSR_MALFORMED,
+          "csr.key",
+          "SubjectPublicKeyInfo" },
+        { "an empty key",
+          { .spki = BYTES_LITERAL("\x30\x00") },
+          ERR_KEY_INVALID,
+          "csr.key",
+          "SubjectPublicKeyInfo" },
+        { "a key type that nobody knows",
+          { .spki = BYTES_LITERAL("\x30\x0a\x30\x04\x06\x02\x2a\x03\x03\x02\x00\x01") },
+          ERR_KEY_UNSUPPORTED,
+          "csr.key",
+          "1.2.3" },
+        { "something behind the attributes",
+          { .after = BYTES_LITERAL("\x05\x00") },
+          ERR_CSR_MALFORMED,
+          "csr.attributes",
+          "something else" },
+        { "something in place of the attributes",
+          { .no_attributes = true, .after = BYTES_LITERAL("\x31\x00") },
+          ERR_CSR_MALFORMED,
+          "csr.attributes",
+          "something else" },
+        { "indefinite length inside",
+          { .subject = BYTES_LITERAL("\x30\x80\x00\x00") },
+          ERR_CSR_MALFORMED,
+          "csr.subject",
+          "DER" },
+        { "a length that is not minimal",
+          { .subject = BYTES_LITERAL("\x30\x81\x00") },
+          ERR_CSR_MALFORMED,
+          "csr.subject",
+          "DER" },
+        { "a length of 4 GiB",
+          { .subject = BYTES_LITERAL("\x30\x84\xff\xff\xff\xff") },
+          ERR_CSR_MALFORMED,
+          "csr.subject",
+          "DER" },
 };
 
 START_TEST(the_frame_of_a_request_is_checked) {
@@ -149,7 +216,8 @@ START_TEST(the_frame_of_a_request_is_checked) {
         if (frames[_i].code == TAKEN)
                 csr = read_good(der, frames[_i].why);
         else
-                check_refused(der, frames[_i].code, frames[_i].field, frames[_i].words, frames[_i].why);
+                check_refused(der, frames[_i].code, frames[_i].field, frames[_i].words,
+                              frames[_i].why);
 }
 END_TEST
 
@@ -168,7 +236,8 @@ static const struct {
 };
 
 START_TEST(what_is_no_request_at_all_is_refused_in_words) {
-        check_refused(outsides[_i].der, ERR_CSR_MALFORMED, "csr", outsides[_i].words, outsides[_i].why);
+        check_refused(outsides[_i].der, ERR_CSR_MALFORMED, "csr", outsides[_i].words,
+                      outsides[_i].why);
 }
 END_TEST
 
@@ -195,58 +264,123 @@ static const struct {
         enum error_code code;
         const char *field, *words;
 } extension_rows[] = {
-        { "a name", BYTES_LITERAL(EXT("\x10", "\x11", "", "\x09\x30\x07\x82\x05" "b.lan")), TAKEN, "", "" },
-        { "a critical name", BYTES_LITERAL(EXT("\x13", "\x11", CRITICAL, "\x09\x30\x07\x82\x05" "b.lan")), TAKEN, "", "" },
-        { "an extension that is written out as not critical", BYTES_LITERAL(EXT("\x13", "\x11", "\x01\x01\x00", "\x09\x30\x07\x82\x05" "b.lan")),
+        { "a name",
+          BYTES_LITERAL(EXT("\x10", "\x11", "",
+                            "\x09\x30\x07\x82\x05"
+                            "b.lan")),
+          TAKEN, "", "" },
+        { "a critical name",
+          BYTES_LITERAL(EXT("\x13", "\x11", CRITICAL,
+                            "\x09\x30\x07\x82\x05"
+                            "b.lan")),
+          TAKEN, "", "" },
+        { "an extension that is written out as not critical",
+          BYTES_LITERAL(EXT("\x13", "\x11", "\x01\x01\x00",
+                            "\x09\x30\x07\x82\x05"
+                            "b.lan")),
           ERR_CSR_MALFORMED, F("subjectAltName"), "left out" },
-        { "a BOOLEAN of BER", BYTES_LITERAL(EXT("\x13", "\x11", "\x01\x01\x01", "\x09\x30\x07\x82\x05" "b.lan")), ERR_CSR_MALFORMED,
-          F("subjectAltName"), "DER" },
-        { "no name in the list", BYTES_LITERAL(EXT("\x09", "\x11", "", "\x02\x30\x00")), ERR_CSR_MALFORMED, "csr.san", "" },
-        { "a name that is none", BYTES_LITERAL(EXT("\x10", "\x11", "", "\x09\x30\x07\x82\x05" "b lan")), ERR_NAME_INVALID, "csr.san[0]", "" },
-        { "a NUL inside a name", BYTES_LITERAL(EXT("\x10", "\x11", "", "\x09\x30\x07\x82\x05" "b\0lan")), ERR_NAME_INVALID, "csr.san[0]", "" },
-        { "a name of another kind", BYTES_LITERAL(EXT("\x0d", "\x11", "", "\x06\x30\x04\x88\x02\x2a\x03")), ERR_NAME_NOT_ALLOWED, "csr.san[0]", "" },
+        { "a BOOLEAN of BER",
+          BYTES_LITERAL(EXT("\x13", "\x11", "\x01\x01\x01",
+                            "\x09\x30\x07\x82\x05"
+                            "b.lan")),
+          ERR_CSR_MALFORMED, F("subjectAltName"), "DER" },
+        { "no name in the list", BYTES_LITERAL(EXT("\x09", "\x11", "", "\x02\x30\x00")),
+          ERR_CSR_MALFORMED, "csr.san", "" },
+        { "a name that is none",
+          BYTES_LITERAL(EXT("\x10", "\x11", "",
+                            "\x09\x30\x07\x82\x05"
+                            "b lan")),
+          ERR_NAME_INVALID, "csr.san[0]", "" },
+        { "a NUL inside a name",
+          BYTES_LITERAL(EXT("\x10", "\x11", "",
+                            "\x09\x30\x07\x82\x05"
+                            "b\0lan")),
+          ERR_NAME_INVALID, "csr.san[0]", "" },
+        { "a name of another kind",
+          BYTES_LITERAL(EXT("\x0d", "\x11", "", "\x06\x30\x04\x88\x02\x2a\x03")),
+          ERR_NAME_NOT_ALLOWED, "csr.san[0]", "" },
         { "the same extension twice",
-          BYTES_LITERAL(EXT("\x10", "\x11", "", "\x09\x30\x07\x82\x05" "b.lan") EXT("\x10", "\x11", "", "\x09\x30\x07\x82\x05" "c.lan")),
+          BYTES_LITERAL(EXT("\x10", "\x11", "",
+                            "\x09\x30\x07\x82\x05"
+                            "b.lan") EXT("\x10", "\x11", "",
+                                         "\x09\x30\x07\x82\x05"
+                                         "c.lan")),
           ERR_CSR_MALFORMED, F("subjectAltName"), "twice" },
         { "an unknown extension twice",
-          BYTES_LITERAL("\x30\x07\x06\x02\x2a\x03\x04\x01\x00" "\x30\x07\x06\x02\x2a\x03\x04\x01\x00"), ERR_CSR_MALFORMED, F("1.2.3"), "twice" },
-        { "digitalSignature", BYTES_LITERAL(EXT("\x0e", "\x0f", CRITICAL, "\x04\x03\x02\x07\x80")), TAKEN, "", "" },
-        { "all nine usages", BYTES_LITERAL(EXT("\x0c", "\x0f", "", "\x05\x03\x03\x07\xff\x80")), TAKEN, "", "" },
-        { "no usage", BYTES_LITERAL(EXT("\x0a", "\x0f", "", "\x03\x03\x01\x00")), ERR_CSR_MALFORMED, F("keyUsage"), "no usage" },
-        { "a tenth usage", BYTES_LITERAL(EXT("\x0c", "\x0f", "", "\x05\x03\x03\x06\x80\x40")), ERR_CSR_MALFORMED, F("keyUsage"), "decipherOnly" },
-        { "usages with zero bits at their end", BYTES_LITERAL(EXT("\x0b", "\x0f", "", "\x04\x03\x02\x00\x80")), ERR_CSR_MALFORMED,
+          BYTES_LITERAL("\x30\x07\x06\x02\x2a\x03\x04\x01\x00"
+                        "\x30\x07\x06\x02\x2a\x03\x04\x01\x00"),
+          ERR_CSR_MALFORMED, F("1.2.3"), "twice" },
+        { "digitalSignature", BYTES_LITERAL(EXT("\x0e", "\x0f", CRITICAL, "\x04\x03\x02\x07\x80")),
+          TAKEN, "", "" },
+        { "all nine usages", BYTES_LITERAL(EXT("\x0c", "\x0f", "", "\x05\x03\x03\x07\xff\x80")),
+          TAKEN, "", "" },
+        { "no usage", BYTES_LITERAL(EXT("\x0a", "\x0f", "", "\x03\x03\x01\x00")), ERR_CSR_MALFORMED,
+          F("keyUsage"), "no usage" },
+        { "a tenth usage", BYTES_LITERAL(EXT("\x0c", "\x0f", "", "\x05\x03\x03\x06\x80\x40")),
+          ERR_CSR_MALFORMED, F("keyUsage"), "decipherOnly" },
+        { "usages with zero bits at their end",
+          BYTES_LITERAL(EXT("\x0b", "\x0f", "", "\x04\x03\x02\x00\x80")), ERR_CSR_MALFORMED,
           F("keyUsage"), "DER" },
-        { "usages that are no bits", BYTES_LITERAL(EXT("\x0a", "\x0f", "", "\x03\x02\x01\x01")), ERR_CSR_MALFORMED, F("keyUsage"), "DER" },
-        { "serverAuth", BYTES_LITERAL(EXT("\x13", "\x25", "", "\x0c\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01")), TAKEN, "", "" },
-        { "no purpose in the list", BYTES_LITERAL(EXT("\x09", "\x25", "", "\x02\x30\x00")), ERR_CSR_MALFORMED, F("extendedKeyUsage"), "empty" },
-        { "a purpose that is no OID", BYTES_LITERAL(EXT("\x0b", "\x25", "", "\x04\x30\x02\x06\x00")), ERR_CSR_MALFORMED, F("extendedKeyUsage"), "DER" },
-        { "a purpose whose last arc is not ended", BYTES_LITERAL(EXT("\x0c", "\x25", "", "\x05\x30\x03\x06\x01\xaa")), ERR_CSR_MALFORMED,
+        { "usages that are no bits", BYTES_LITERAL(EXT("\x0a", "\x0f", "", "\x03\x02\x01\x01")),
+          ERR_CSR_MALFORMED, F("keyUsage"), "DER" },
+        { "serverAuth",
+          BYTES_LITERAL(
+                  EXT("\x13", "\x25", "", "\x0c\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01")),
+          TAKEN, "", "" },
+        { "no purpose in the list", BYTES_LITERAL(EXT("\x09", "\x25", "", "\x02\x30\x00")),
+          ERR_CSR_MALFORMED, F("extendedKeyUsage"), "empty" },
+        { "a purpose that is no OID",
+          BYTES_LITERAL(EXT("\x0b", "\x25", "", "\x04\x30\x02\x06\x00")), ERR_CSR_MALFORMED,
           F("extendedKeyUsage"), "DER" },
-        { "an arc with a leading zero", BYTES_LITERAL(EXT("\x0e", "\x25", "", "\x07\x30\x05\x06\x03\x2a\x80\x01")), ERR_CSR_MALFORMED,
+        { "a purpose whose last arc is not ended",
+          BYTES_LITERAL(EXT("\x0c", "\x25", "", "\x05\x30\x03\x06\x01\xaa")), ERR_CSR_MALFORMED,
           F("extendedKeyUsage"), "DER" },
-        { "octets behind the purposes", BYTES_LITERAL(EXT("\x0d", "\x25", "", "\x06\x30\x03\x06\x01\x2a\x00")), ERR_CSR_MALFORMED,
+        { "an arc with a leading zero",
+          BYTES_LITERAL(EXT("\x0e", "\x25", "", "\x07\x30\x05\x06\x03\x2a\x80\x01")),
+          ERR_CSR_MALFORMED, F("extendedKeyUsage"), "DER" },
+        { "octets behind the purposes",
+          BYTES_LITERAL(EXT("\x0d", "\x25", "", "\x06\x30\x03\x06\x01\x2a\x00")), ERR_CSR_MALFORMED,
           F("extendedKeyUsage"), "DER" },
-        { "basicConstraints as OpenSSL writes CA:FALSE", BYTES_LITERAL(EXT("\x09", "\x13", "", "\x02\x30\x00")), TAKEN, "", "" },
-        { "basicConstraints with CA:FALSE written out", BYTES_LITERAL(EXT("\x0c", "\x13", "", "\x05\x30\x03\x01\x01\x00")), TAKEN, "", "" },
-        { "CA:TRUE is read; a profile refuses it", BYTES_LITERAL(EXT("\x0f", "\x13", CRITICAL, "\x05\x30\x03\x01\x01\xff")), TAKEN, "", "" },
-        { "CA:TRUE in BER", BYTES_LITERAL(EXT("\x0c", "\x13", "", "\x05\x30\x03\x01\x01\x01")), ERR_CSR_MALFORMED, F("basicConstraints"), "DER" },
-        { "a path length without CA:TRUE", BYTES_LITERAL(EXT("\x0c", "\x13", "", "\x05\x30\x03\x02\x01\x00")), ERR_CSR_EXTENSION,
+        { "basicConstraints as OpenSSL writes CA:FALSE",
+          BYTES_LITERAL(EXT("\x09", "\x13", "", "\x02\x30\x00")), TAKEN, "", "" },
+        { "basicConstraints with CA:FALSE written out",
+          BYTES_LITERAL(EXT("\x0c", "\x13", "", "\x05\x30\x03\x01\x01\x00")), TAKEN, "", "" },
+        { "CA:TRUE is read; a profile refuses it",
+          BYTES_LITERAL(EXT("\x0f", "\x13", CRITICAL, "\x05\x30\x03\x01\x01\xff")), TAKEN, "", "" },
+        { "CA:TRUE in BER", BYTES_LITERAL(EXT("\x0c", "\x13", "", "\x05\x30\x03\x01\x01\x01")),
+          ERR_CSR_MALFORMED, F("basicConstraints"), "DER" },
+        { "a path length without CA:TRUE",
+          BYTES_LITERAL(EXT("\x0c", "\x13", "", "\x05\x30\x03\x02\x01\x00")), ERR_CSR_EXTENSION,
           F("basicConstraints"), "path length" },
-        { "a path length with CA:FALSE", BYTES_LITERAL(EXT("\x0f", "\x13", "", "\x08\x30\x06\x01\x01\x00\x02\x01\x00")), ERR_CSR_EXTENSION,
-          F("basicConstraints"), "path length" },
-        { "a negative path length", BYTES_LITERAL(EXT("\x0f", "\x13", "", "\x08\x30\x06\x01\x01\xff\x02\x01\xff")), ERR_CSR_MALFORMED,
-          F("basicConstraints"), "DER" },
-        { "a subject key identifier is ignored", BYTES_LITERAL(EXT("\x0b", "\x0e", "", "\x04\x04\x02\x01\x02")), TAKEN, "", "" },
-        { "a subject key identifier that is none", BYTES_LITERAL(EXT("\x09", "\x0e", "", "\x02\x05\x00")), ERR_CSR_MALFORMED,
+        { "a path length with CA:FALSE",
+          BYTES_LITERAL(EXT("\x0f", "\x13", "", "\x08\x30\x06\x01\x01\x00\x02\x01\x00")),
+          ERR_CSR_EXTENSION, F("basicConstraints"), "path length" },
+        { "a negative path length",
+          BYTES_LITERAL(EXT("\x0f", "\x13", "", "\x08\x30\x06\x01\x01\xff\x02\x01\xff")),
+          ERR_CSR_MALFORMED, F("basicConstraints"), "DER" },
+        { "a subject key identifier is ignored",
+          BYTES_LITERAL(EXT("\x0b", "\x0e", "", "\x04\x04\x02\x01\x02")), TAKEN, "", "" },
+        { "a subject key identifier that is none",
+          BYTES_LITERAL(EXT("\x09", "\x0e", "", "\x02\x05\x00")), ERR_CSR_MALFORMED,
           F("subjectKeyIdentifier"), "OCTET STRING" },
-        { "an unknown extension is for the profile to judge", BYTES_LITERAL("\x30\x07\x06\x02\x2a\x03\x04\x01\x00"), TAKEN, "", "" },
-        { "an unknown critical one too", BYTES_LITERAL("\x30\x0a\x06\x02\x2a\x03\x01\x01\xff\x04\x01\x00"), TAKEN, "", "" },
-        { "an extension without a value", BYTES_LITERAL("\x30\x04\x06\x02\x2a\x03"), ERR_CSR_MALFORMED, F("1.2.3"), "DER" },
-        { "an extension with something behind its value", BYTES_LITERAL("\x30\x09\x06\x02\x2a\x03\x04\x01\x00\x05\x00"), ERR_CSR_MALFORMED,
+        { "an unknown extension is for the profile to judge",
+          BYTES_LITERAL("\x30\x07\x06\x02\x2a\x03\x04\x01\x00"), TAKEN, "", "" },
+        { "an unknown critical one too",
+          BYTES_LITERAL("\x30\x0a\x06\x02\x2a\x03\x01\x01\xff\x04\x01\x00"), TAKEN, "", "" },
+        { "an extension without a value", BYTES_LITERAL("\x30\x04\x06\x02\x2a\x03"),
+          ERR_CSR_MALFORMED, F("1.2.3"), "DER" },
+        { "an extension with something behind its value",
+          BYTES_LITERAL("\x30\x09\x06\x02\x2a\x03\x04\x01\x00\x05\x00"), ERR_CSR_MALFORMED,
           F("1.2.3"), "DER" },
-        { "an extension without a type", BYTES_LITERAL("\x30\x03\x04\x01\x00"), ERR_CSR_MALFORMED, "csr.extensions", "extension 1 " },
-        { "no extension", { (const uint8_t *) "", 0 }, ERR_CSR_MALFORMED, "csr.extensions", "empty" },
-        { "something in place of an extension", BYTES_LITERAL("\x05\x00"), ERR_CSR_MALFORMED, "csr.extensions", "extension 1 " },
+        { "an extension without a type", BYTES_LITERAL("\x30\x03\x04\x01\x00"), ERR_CSR_MALFORMED,
+          "csr.extensions", "extension 1 " },
+        { "no extension",
+          { (const uint8_t *) "", 0 },
+          ERR_CSR_MALFORMED,
+          "csr.extensions",
+          "empty" },
+        { "something in place of an extension", BYTES_LITERAL("\x05\x00"), ERR_CSR_MALFORMED,
+          "csr.extensions", "extension 1 " },
 };
 
 START_TEST(extensions_are_read_or_refused_by_name) {
@@ -263,7 +397,8 @@ START_TEST(extensions_are_read_or_refused_by_name) {
         if (extension_rows[_i].code == TAKEN)
                 csr = read_good(der, extension_rows[_i].why);
         else
-                check_refused(der, extension_rows[_i].code, extension_rows[_i].field, extension_rows[_i].words, extension_rows[_i].why);
+                check_refused(der, extension_rows[_i].code, extension_rows[_i].field,
+                              extension_rows[_i].words, extension_rows[_i].why);
 }
 END_TEST
 
@@ -289,7 +424,8 @@ START_TEST(extensions_and_attributes_have_a_limit) {
                 request.attributes = put_extension_request(&w, put_extensions(&list, count));
                 der_writer_init(&w, room, sizeof(room));
                 if (count > CSR_EXTENSION_MAX) {
-                        check_refused(put_request(&w, &request), ERR_CSR_MALFORMED, F("1.2.32"), "at most 32", "one extension too many");
+                        check_refused(put_request(&w, &request), ERR_CSR_MALFORMED, F("1.2.32"),
+                                      "at most 32", "one extension too many");
                         break;
                 }
                 csr = read_good(put_request(&w, &request), "as many extensions as there may be");
@@ -298,7 +434,8 @@ START_TEST(extensions_and_attributes_have_a_limit) {
         for (size_t count = CSR_EXTENSION_MAX; count <= CSR_EXTENSION_MAX + 1; count++) {
                 der_writer_init(&w, attribute_room, sizeof(attribute_room));
                 for (size_t i = count; i--;) {
-                        uint8_t attribute[] = { 0x30, 0x08, 0x06, 0x02, 0x2a, (uint8_t) i, 0x31, 0x02, 0x05, 0x00 };
+                        uint8_t attribute[] = { 0x30,        0x08, 0x06, 0x02, 0x2a,
+                                                (uint8_t) i, 0x31, 0x02, 0x05, 0x00 };
 
                         der_put_raw(&w, BYTES(attribute, sizeof(attribute)));
                 }
@@ -306,7 +443,8 @@ START_TEST(extensions_and_attributes_have_a_limit) {
                 der_writer_init(&w, room, sizeof(room));
                 csr = csr_free(csr);
                 if (count > CSR_EXTENSION_MAX) {
-                        check_refused(put_request(&w, &request), ERR_CSR_MALFORMED, "csr.attributes", "more than 32", "one attribute too many");
+                        check_refused(put_request(&w, &request), ERR_CSR_MALFORMED,
+                                      "csr.attributes", "more than 32", "one attribute too many");
                         break;
                 }
                 csr = read_good(put_request(&w, &request), "as many attributes as there may be");
@@ -338,7 +476,8 @@ START_TEST(key_purposes_have_a_limit_and_count_once) {
                 request.attributes = put_extension_request(&w, der_writer_bytes(&ext));
                 der_writer_init(&w, room, sizeof(room));
                 if (count > CSR_EKU_MAX) {
-                        check_refused(put_request(&w, &request), ERR_CSR_MALFORMED, F("extendedKeyUsage"), "too many", "one too many");
+                        check_refused(put_request(&w, &request), ERR_CSR_MALFORMED,
+                                      F("extendedKeyUsage"), "too many", "one too many");
                         continue;
                 }
                 csr = read_good(put_request(&w, &request), "as many as there may be");
@@ -349,10 +488,16 @@ END_TEST
 
 /* ---- attributes ---- */
 
-#define CHALLENGE "\x30\x15\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07\x31\x08\x0c\x06" "geheim"
-#define UNSTRUCTURED_NAME "\x30\x11\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x02\x31\x04\x0c\x02" "ab"
-#define MS_CERT_EXTENSIONS "\x30\x10\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x01\x0e\x31\x02\x30\x00"
-#define EXTENSION_REQUEST "\x30\x16\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e\x31\x09\x30\x07\x30\x05\x06\x01\x2a\x04\x00"
+#define CHALLENGE \
+        "\x30\x15\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07\x31\x08\x0c\x06" \
+        "geheim"
+#define UNSTRUCTURED_NAME \
+        "\x30\x11\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x02\x31\x04\x0c\x02" \
+        "ab"
+#define MS_CERT_EXTENSIONS \
+        "\x30\x10\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x01\x0e\x31\x02\x30\x00"
+#define EXTENSION_REQUEST \
+        "\x30\x16\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e\x31\x09\x30\x07\x30\x05\x06\x01\x2a\x04\x00"
 
 static const struct {
         const char *why;
@@ -362,21 +507,37 @@ static const struct {
         size_t others;
 } attribute_rows[] = {
         { "a challengePassword is ignored", BYTES_LITERAL(CHALLENGE), TAKEN, "", 0 },
-        { "an unstructuredName is for the profile to judge", BYTES_LITERAL(UNSTRUCTURED_NAME), TAKEN, "", 1 },
-        { "Microsoft's extensions are an attribute like any other", BYTES_LITERAL(MS_CERT_EXTENSIONS), TAKEN, "", 1 },
-        { "three of them", BYTES_LITERAL(CHALLENGE UNSTRUCTURED_NAME EXTENSION_REQUEST), TAKEN, "", 1 },
-        { "in another order: nobody sorts a SET", BYTES_LITERAL(EXTENSION_REQUEST UNSTRUCTURED_NAME CHALLENGE), TAKEN, "", 1 },
-        { "extensionRequest twice", BYTES_LITERAL(EXTENSION_REQUEST EXTENSION_REQUEST), ERR_CSR_MALFORMED, "extensionRequest (1.2.840.113549.1.9.14) is there twice", 0 },
-        { "challengePassword twice", BYTES_LITERAL(CHALLENGE CHALLENGE), ERR_CSR_MALFORMED, "twice", 0 },
-        { "an attribute without a value", BYTES_LITERAL("\x30\x06\x06\x02\x2a\x03\x31\x00"), ERR_CSR_MALFORMED, "SET of one value", 0 },
-        { "an attribute with two values", BYTES_LITERAL("\x30\x0a\x06\x02\x2a\x03\x31\x04\x05\x00\x05\x00"), ERR_CSR_MALFORMED, "SET of one value", 0 },
-        { "extensionRequest with two values",
-          BYTES_LITERAL("\x30\x1f\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e\x31\x12" "\x30\x07\x30\x05\x06\x01\x2a\x04\x00" "\x30\x07\x30\x05\x06\x01\x2b\x04\x00"),
+        { "an unstructuredName is for the profile to judge", BYTES_LITERAL(UNSTRUCTURED_NAME),
+          TAKEN, "", 1 },
+        { "Microsoft's extensions are an attribute like any other",
+          BYTES_LITERAL(MS_CERT_EXTENSIONS), TAKEN, "", 1 },
+        { "three of them", BYTES_LITERAL(CHALLENGE UNSTRUCTURED_NAME EXTENSION_REQUEST), TAKEN, "",
+          1 },
+        { "in another order: nobody sorts a SET",
+          BYTES_LITERAL(EXTENSION_REQUEST UNSTRUCTURED_NAME CHALLENGE), TAKEN, "", 1 },
+        { "extensionRequest twice", BYTES_LITERAL(EXTENSION_REQUEST EXTENSION_REQUEST),
+          ERR_CSR_MALFORMED, "extensionRequest (1.2.840.113549.1.9.14) is there twice", 0 },
+        { "challengePassword twice", BYTES_LITERAL(CHALLENGE CHALLENGE), ERR_CSR_MALFORMED, "twice",
+          0 },
+        { "an attribute without a value", BYTES_LITERAL("\x30\x06\x06\x02\x2a\x03\x31\x00"),
           ERR_CSR_MALFORMED, "SET of one value", 0 },
-        { "something behind the SET", BYTES_LITERAL("\x30\x0a\x06\x02\x2a\x03\x31\x02\x05\x00\x05\x00"), ERR_CSR_MALFORMED, "SET of one value", 0 },
-        { "an attribute without a type", BYTES_LITERAL("\x30\x04\x31\x02\x05\x00"), ERR_CSR_MALFORMED, "attribute 1 ", 0 },
-        { "something in place of an attribute", BYTES_LITERAL("\x05\x00"), ERR_CSR_MALFORMED, "attribute 1 ", 0 },
-        { "an attribute that is longer than its place", BYTES_LITERAL("\x30\x30\x06\x02\x2a\x03"), ERR_CSR_MALFORMED, "attribute 1 ", 0 },
+        { "an attribute with two values",
+          BYTES_LITERAL("\x30\x0a\x06\x02\x2a\x03\x31\x04\x05\x00\x05\x00"), ERR_CSR_MALFORMED,
+          "SET of one value", 0 },
+        { "extensionRequest with two values",
+          BYTES_LITERAL("\x30\x1f\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e\x31\x12"
+                        "\x30\x07\x30\x05\x06\x01\x2a\x04\x00"
+                        "\x30\x07\x30\x05\x06\x01\x2b\x04\x00"),
+          ERR_CSR_MALFORMED, "SET of one value", 0 },
+        { "something behind the SET",
+          BYTES_LITERAL("\x30\x0a\x06\x02\x2a\x03\x31\x02\x05\x00\x05\x00"), ERR_CSR_MALFORMED,
+          "SET of one value", 0 },
+        { "an attribute without a type", BYTES_LITERAL("\x30\x04\x31\x02\x05\x00"),
+          ERR_CSR_MALFORMED, "attribute 1 ", 0 },
+        { "something in place of an attribute", BYTES_LITERAL("\x05\x00"), ERR_CSR_MALFORMED,
+          "attribute 1 ", 0 },
+        { "an attribute that is longer than its place", BYTES_LITERAL("\x30\x30\x06\x02\x2a\x03"),
+          ERR_CSR_MALFORMED, "attribute 1 ", 0 },
 };
 
 START_TEST(attributes_are_read_or_refused_by_name) {
@@ -392,7 +553,8 @@ START_TEST(attributes_are_read_or_refused_by_name) {
                 csr = read_good(der, attribute_rows[_i].why);
                 ck_assert_uint_eq(csr->other_attribute_count, attribute_rows[_i].others);
         } else {
-                check_refused(der, attribute_rows[_i].code, "csr.attributes", attribute_rows[_i].words, attribute_rows[_i].why);
+                check_refused(der, attribute_rows[_i].code, "csr.attributes",
+                              attribute_rows[_i].words, attribute_rows[_i].why);
         }
 }
 END_TEST
@@ -453,11 +615,13 @@ START_TEST(a_cn_is_the_name_where_there_is_no_other) {
         der_writer_init(&w, room, sizeof(room));
         csr = read_good(put_request(&w, &request), common_names[_i].why);
         ck_assert(bytes_equal(csr->common_name, common_names[_i].cn));
-        ck_assert_msg(csr->names_from_cn == (common_names[_i].name != NULL), "%s", common_names[_i].why);
+        ck_assert_msg(csr->names_from_cn == (common_names[_i].name != NULL), "%s",
+                      common_names[_i].why);
         ck_assert_uint_eq(csr->names.count, common_names[_i].name ? 1 : 0);
         if (common_names[_i].name) {
                 ck_assert_int_eq(csr->names.items[0].type, common_names[_i].type);
-                ck_assert_str_eq(san_text(&csr->names.items[0], text, sizeof(text)), common_names[_i].name);
+                ck_assert_str_eq(san_text(&csr->names.items[0], text, sizeof(text)),
+                                 common_names[_i].name);
         }
 }
 END_TEST
@@ -482,7 +646,10 @@ START_TEST(a_subject_alt_name_leaves_the_cn_aside) {
         struct der_writer w;
 
         der_writer_init(&w, attribute_room, sizeof(attribute_room));
-        request.attributes = put_extension_request(&w, BYTES_LITERAL(EXT("\x10", "\x11", "", "\x09\x30\x07\x82\x05" "b.lan")));
+        request.attributes = put_extension_request(&w,
+                                                   BYTES_LITERAL(EXT("\x10", "\x11", "",
+                                                                     "\x09\x30\x07\x82\x05"
+                                                                     "b.lan")));
         der_writer_init(&w, room, sizeof(room));
         csr = read_good(put_request(&w, &request), "both");
         ck_assert(!csr->names_from_cn);
@@ -507,13 +674,23 @@ static struct bytes whole_request(struct der_writer *w) {
                 struct der_writer ext;
 
                 der_writer_init(&ext, ext_room, sizeof(ext_room));
-                der_put_raw(&a, put_extension_request(&ext, BYTES_LITERAL(
-                        EXT("\x16", "\x11", "", "\x0f\x30\x0d\x82\x05" "b.lan" "\x87\x04\x0a\x00\x00\x01")
-                        EXT("\x0e", "\x0f", CRITICAL, "\x04\x03\x02\x05\xa0")
-                        EXT("\x13", "\x25", "", "\x0c\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01")
-                        EXT("\x0f", "\x13", CRITICAL, "\x05\x30\x03\x01\x01\xff")
-                        EXT("\x0b", "\x0e", "", "\x04\x04\x02\x01\x02")
-                        "\x30\x07\x06\x02\x2a\x03\x04\x01\x00")));
+                der_put_raw(
+                        &a,
+                        put_extension_request(
+                                &ext,
+                                BYTES_LITERAL(
+                                        EXT("\x16", "\x11", "",
+                                            "\x0f\x30\x0d\x82\x05"
+                                            "b.lan"
+                                            "\x87\x04\x0a\x00\x00\x01") EXT("\x0e", "\x0f",
+                                                                            CRITICAL,
+                                                                            "\x04\x03\x02\x05\xa0")
+                                                EXT("\x13", "\x25", "",
+                                                    "\x0c\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01")
+                                                        EXT("\x0f", "\x13", CRITICAL,
+                                                            "\x05\x30\x03\x01\x01\xff")
+                                                                EXT("\x0b", "\x0e", "",
+                                                                    "\x04\x04\x02\x01\x02") "\x30\x07\x06\x02\x2a\x03\x04\x01\x00")));
         }
         request.attributes = der_writer_bytes(&a);
         return put_request(w, &request);
@@ -529,7 +706,8 @@ START_TEST(everything_in_a_request_is_read) {
         der = whole_request(&w);
         csr = read_good(der, "whole");
         ck_assert(bytes_equal(csr->der, der));
-        ck_assert_msg(csr->der.data == csr->octets && csr->der.data != der.data, "the octets are copied");
+        ck_assert_msg(csr->der.data == csr->octets && csr->der.data != der.data,
+                      "the octets are copied");
         ck_assert(bytes_equal(csr->subject, SUBJECT_LAN));
         ck_assert(bytes_equal(csr->spki, buffer_bytes(&spki)));
         ck_assert(bytes_equal(csr->algorithm, private_key_algorithm(key)));
@@ -559,13 +737,15 @@ START_TEST(no_part_of_a_request_and_nothing_behind_it_is_taken) {
         for (size_t size = 0; size < der.size; size++) {
                 part = malloc(size ? size : 1); /* so that a sanitizer sees a read beyond it */
                 memcpy(part, der.data, size);
-                check_refused(BYTES(part, size), ERR_CSR_MALFORMED, "csr", size ? "cut" : "empty", "a part");
+                check_refused(BYTES(part, size), ERR_CSR_MALFORMED, "csr", size ? "cut" : "empty",
+                              "a part");
                 free(part);
         }
         part = malloc(der.size + 1);
         memcpy(part, der.data, der.size);
         part[der.size] = 0;
-        check_refused(BYTES(part, der.size + 1), ERR_CSR_MALFORMED, "csr", "1 octets follow", "an octet more");
+        check_refused(BYTES(part, der.size + 1), ERR_CSR_MALFORMED, "csr", "1 octets follow",
+                      "an octet more");
         free(part);
 }
 END_TEST
@@ -583,7 +763,8 @@ START_TEST(a_request_that_was_changed_in_any_bit_is_refused) {
                 struct error err = { 0 };
 
                 *octet ^= (uint8_t) (1u << i % 8);
-                ck_assert_msg(csr_from_der(der, &csr, &err) < 0 || csr_verify(csr, &err) < 0, "bit %zu", i);
+                ck_assert_msg(csr_from_der(der, &csr, &err) < 0 || csr_verify(csr, &err) < 0,
+                              "bit %zu", i);
                 ck_assert(err.text[0] && err.field[0]);
                 *octet ^= (uint8_t) (1u << i % 8);
         }
@@ -614,15 +795,30 @@ START_TEST(a_request_has_a_limit_of_size) {
         uint8_t *octets = calloc(1, CSR_MAX + 1);
 
         octets[0] = 0x30; /* an empty SEQUENCE, and all the rest behind it */
-        check_refused(BYTES(octets, CSR_MAX + 1), ERR_BODY_TOO_LARGE, "csr", "65537 octets", "too large");
-        check_refused(BYTES(octets, CSR_MAX), ERR_CSR_MALFORMED, "csr", "follow", "as large as may be");
+        check_refused(BYTES(octets, CSR_MAX + 1), ERR_BODY_TOO_LARGE, "csr", "65537 octets",
+                      "too large");
+        check_refused(BYTES(octets, CSR_MAX), ERR_CSR_MALFORMED, "csr", "follow",
+                      "as large as may be");
         free(octets);
 }
 END_TEST
 
 /* ---- text ---- */
 
-enum piece { END_OF_PIECES, REQUEST, NEW_REQUEST, REQUEST_CRLF, CERTIFICATE, TEXT, BOM, EC_PARAMETERS, PRIVATE_KEY, CUT, OTHER_REQUEST, DER };
+enum piece {
+        END_OF_PIECES,
+        REQUEST,
+        NEW_REQUEST,
+        REQUEST_CRLF,
+        CERTIFICATE,
+        TEXT,
+        BOM,
+        EC_PARAMETERS,
+        PRIVATE_KEY,
+        CUT,
+        OTHER_REQUEST,
+        DER
+};
 
 static const struct {
         const char *why;
@@ -640,15 +836,30 @@ static const struct {
         { "two requests", { REQUEST, OTHER_REQUEST }, ERR_CSR_MALFORMED, "two requests" },
         { "the same request twice", { REQUEST, REQUEST }, ERR_CSR_MALFORMED, "two requests" },
         { "a certificate", { CERTIFICATE }, ERR_CSR_MALFORMED, "certificate was sent" },
-        { "a certificate behind the request", { REQUEST, CERTIFICATE }, ERR_CSR_MALFORMED, "certificate was sent" },
-        { "a certificate and something else", { CERTIFICATE, REQUEST, EC_PARAMETERS }, ERR_CSR_MALFORMED, "certificate was sent" },
-        { "text alone, whose \"0\" is what a SEQUENCE starts with", { TEXT }, ERR_CSR_MALFORMED, "no request" },
+        { "a certificate behind the request",
+          { REQUEST, CERTIFICATE },
+          ERR_CSR_MALFORMED,
+          "certificate was sent" },
+        { "a certificate and something else",
+          { CERTIFICATE, REQUEST, EC_PARAMETERS },
+          ERR_CSR_MALFORMED,
+          "certificate was sent" },
+        { "text alone, whose \"0\" is what a SEQUENCE starts with",
+          { TEXT },
+          ERR_CSR_MALFORMED,
+          "no request" },
         { "another block alone", { EC_PARAMETERS }, ERR_CSR_MALFORMED, "'EC PARAMETERS'" },
         { "nothing", { END_OF_PIECES }, ERR_CSR_MALFORMED, "no request" },
         { "a request that was cut", { CUT }, ERR_CSR_MALFORMED, "was cut" },
         { "a private key alone", { PRIVATE_KEY }, ERR_PRIVATE_KEY_IN_BODY, "private key" },
-        { "a private key behind the request", { REQUEST, PRIVATE_KEY }, ERR_PRIVATE_KEY_IN_BODY, "make a new key" },
-        { "a private key before a request that was cut", { PRIVATE_KEY, CUT }, ERR_PRIVATE_KEY_IN_BODY, "private key" },
+        { "a private key behind the request",
+          { REQUEST, PRIVATE_KEY },
+          ERR_PRIVATE_KEY_IN_BODY,
+          "make a new key" },
+        { "a private key before a request that was cut",
+          { PRIVATE_KEY, CUT },
+          ERR_PRIVATE_KEY_IN_BODY,
+          "private key" },
         { "DER and something behind it", { DER, TEXT }, ERR_CSR_MALFORMED, "follow" },
 };
 
@@ -713,7 +924,8 @@ START_TEST(text_is_read_with_tolerance_for_what_is_harmless) {
         for (size_t i = 0; i < ARRAY_SIZE(texts[_i].pieces); i++)
                 append_piece(&text, texts[_i].pieces[i], der);
         if (texts[_i].code == TAKEN) {
-                ck_assert_msg(csr_from_text(buffer_bytes(&text), &csr, &err) == 0, "%s: %s", texts[_i].why, err.text);
+                ck_assert_msg(csr_from_text(buffer_bytes(&text), &csr, &err) == 0, "%s: %s",
+                              texts[_i].why, err.text);
                 ck_assert(bytes_equal(csr->der, der));
                 return;
         }
@@ -726,11 +938,11 @@ END_TEST
 
 START_TEST(a_private_key_in_der_is_refused_in_every_form) {
         static const struct bytes forms[] = {
-                BYTES_LITERAL("\x30\x05\x02\x01\x00\x30\x00"),             /* PKCS#8 */
-                BYTES_LITERAL("\x30\x05\x02\x01\x01\x04\x00"),             /* SEC 1 */
-                BYTES_LITERAL("\x30\x06\x02\x01\x00\x02\x01\x05"),         /* PKCS#1 */
-                BYTES_LITERAL("\x30\x05\x02\x01\x03\x30\x00"),             /* PKCS#12 */
-                BYTES_LITERAL("\x30\x07\x30\x03\x06\x01\x2a\x04\x00"),     /* encrypted PKCS#8 */
+                BYTES_LITERAL("\x30\x05\x02\x01\x00\x30\x00"),         /* PKCS#8 */
+                BYTES_LITERAL("\x30\x05\x02\x01\x01\x04\x00"),         /* SEC 1 */
+                BYTES_LITERAL("\x30\x06\x02\x01\x00\x02\x01\x05"),     /* PKCS#1 */
+                BYTES_LITERAL("\x30\x05\x02\x01\x03\x30\x00"),         /* PKCS#12 */
+                BYTES_LITERAL("\x30\x07\x30\x03\x06\x01\x2a\x04\x00"), /* encrypted PKCS#8 */
         };
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
         struct csr *csr = NULL;
@@ -740,9 +952,11 @@ START_TEST(a_private_key_in_der_is_refused_in_every_form) {
                 ck_refused(csr_from_text(forms[i], &csr, &err), err, ERR_PRIVATE_KEY_IN_BODY);
                 pem.size = 0; /* and where its label lies */
                 pem_append(&pem, "CERTIFICATE REQUEST", forms[i]);
-                ck_refused(csr_from_text(buffer_bytes(&pem), &csr, &err), err, ERR_PRIVATE_KEY_IN_BODY);
+                ck_refused(csr_from_text(buffer_bytes(&pem), &csr, &err), err,
+                           ERR_PRIVATE_KEY_IN_BODY);
         }
-        ck_refused(csr_from_text(BYTES_LITERAL("\x30\x07\x30\x05\xa0\x03\x02\x01\x02"), &csr, &err), err, ERR_CSR_MALFORMED);
+        ck_refused(csr_from_text(BYTES_LITERAL("\x30\x07\x30\x05\xa0\x03\x02\x01\x02"), &csr, &err),
+                   err, ERR_CSR_MALFORMED);
         ck_assert_msg(strstr(err.text, "certificate was sent"), "%s", err.text);
 }
 END_TEST
@@ -815,14 +1029,18 @@ int main(void) {
         tcase_set_timeout(tc, 60);
         tcase_add_unchecked_fixture(tc, set_up, tear_down);
         tcase_add_loop_test(tc, the_frame_of_a_request_is_checked, 0, ARRAY_SIZE(frames));
-        tcase_add_loop_test(tc, what_is_no_request_at_all_is_refused_in_words, 0, ARRAY_SIZE(outsides));
+        tcase_add_loop_test(tc, what_is_no_request_at_all_is_refused_in_words, 0,
+                            ARRAY_SIZE(outsides));
         tcase_add_test(tc, ten_thousand_nested_sequences_are_refused_at_once);
-        tcase_add_loop_test(tc, extensions_are_read_or_refused_by_name, 0, ARRAY_SIZE(extension_rows));
+        tcase_add_loop_test(tc, extensions_are_read_or_refused_by_name, 0,
+                            ARRAY_SIZE(extension_rows));
         tcase_add_test(tc, extensions_and_attributes_have_a_limit);
         tcase_add_test(tc, key_purposes_have_a_limit_and_count_once);
-        tcase_add_loop_test(tc, attributes_are_read_or_refused_by_name, 0, ARRAY_SIZE(attribute_rows));
+        tcase_add_loop_test(tc, attributes_are_read_or_refused_by_name, 0,
+                            ARRAY_SIZE(attribute_rows));
         tcase_add_test(tc, a_challenge_password_is_in_no_error);
-        tcase_add_loop_test(tc, a_cn_is_the_name_where_there_is_no_other, 0, ARRAY_SIZE(common_names));
+        tcase_add_loop_test(tc, a_cn_is_the_name_where_there_is_no_other, 0,
+                            ARRAY_SIZE(common_names));
         tcase_add_test(tc, a_cn_with_a_nul_is_refused);
         tcase_add_test(tc, a_subject_alt_name_leaves_the_cn_aside);
         tcase_add_test(tc, everything_in_a_request_is_read);
@@ -830,7 +1048,8 @@ int main(void) {
         tcase_add_test(tc, a_request_that_was_changed_in_any_bit_is_refused);
         tcase_add_test(tc, a_request_signed_by_another_key_is_no_proof);
         tcase_add_test(tc, a_request_has_a_limit_of_size);
-        tcase_add_loop_test(tc, text_is_read_with_tolerance_for_what_is_harmless, 0, ARRAY_SIZE(texts));
+        tcase_add_loop_test(tc, text_is_read_with_tolerance_for_what_is_harmless, 0,
+                            ARRAY_SIZE(texts));
         tcase_add_test(tc, a_private_key_in_der_is_refused_in_every_form);
         tcase_add_test(tc, text_has_a_limit_of_size);
         tcase_add_loop_test(tc, a_request_that_is_made_is_taken, 0, KEY_TYPE_COUNT);

@@ -15,9 +15,12 @@ START_TEST(every_code_has_a_title_and_a_slug_that_leads_back) {
         enum error_code code = (enum error_code) _i;
         const char *slug = error_slug(code), *title = error_title(code);
 
-        ck_assert_msg(strlen(title) > 5 && isupper((unsigned char) title[0]), "%s: '%s'", slug, title);
+        ck_assert_msg(strlen(title) > 5 && isupper((unsigned char) title[0]), "%s: '%s'", slug,
+                      title);
         ck_assert_msg(title[strlen(title) - 1] != '.', "%s: a title is no sentence", slug);
-        ck_assert_msg(slug[0] && strspn(slug, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(slug), "'%s'", slug);
+        ck_assert_msg(slug[0] &&
+                              strspn(slug, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(slug),
+                      "'%s'", slug);
         ck_assert_msg(strlen(slug) < 39, "'%s' may have been cut", slug);
         ck_assert_int_eq(error_from_slug(slug), code);
         ck_assert(error_kind(code) == ERROR_REFUSAL || error_kind(code) == ERROR_FAULT);
@@ -47,7 +50,13 @@ START_TEST(a_promised_slug_stays) {
 }
 END_TEST
 
-static const char *const no_slugs[] = { "", "nonsense", "ERR_CSR_MALFORMED", "csr_malformed", "csr-malforme", "csr-malformed ", "CSR-MALFORMED" };
+static const char *const no_slugs[] = { "",
+                                        "nonsense",
+                                        "ERR_CSR_MALFORMED",
+                                        "csr_malformed",
+                                        "csr-malforme",
+                                        "csr-malformed ",
+                                        "CSR-MALFORMED" };
 
 START_TEST(an_unknown_slug_is_an_internal_error) {
         ck_assert_int_eq(error_from_slug(no_slugs[_i]), ERR_INTERNAL);
@@ -60,7 +69,8 @@ START_TEST(a_number_that_is_no_code_reads_outside_of_no_table) {
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
                 enum error_code code;
 
-                memcpy(&code, &numbers[i], sizeof(code)); /* as a decoder might make it; UBSan knows enums */
+                memcpy(&code, &numbers[i],
+                       sizeof(code)); /* as a decoder might make it; UBSan knows enums */
                 ck_assert_str_eq(error_slug(code), "internal");
                 ck_assert_str_eq(error_title(code), error_title(ERR_INTERNAL));
                 ck_assert_int_eq(error_kind(code), ERROR_FAULT);
@@ -72,8 +82,14 @@ static const struct {
         int errnum;
         enum error_code code;
 } errnos[] = {
-        { ENOSPC, ERR_STORE_FULL }, { EDQUOT, ERR_STORE_FULL }, { ENOMEM, ERR_NO_MEMORY }, { EIO, ERR_IO },
-        { EACCES, ERR_IO },         { EROFS, ERR_IO },          { 0, ERR_IO },             { 99999, ERR_IO },
+        { ENOSPC, ERR_STORE_FULL },
+        { EDQUOT, ERR_STORE_FULL },
+        { ENOMEM, ERR_NO_MEMORY },
+        { EIO, ERR_IO },
+        { EACCES, ERR_IO },
+        { EROFS, ERR_IO },
+        { 0, ERR_IO },
+        { 99999, ERR_IO },
 };
 
 START_TEST(an_errno_becomes_a_code_and_a_sentence) {
@@ -105,7 +121,10 @@ static const struct {
         { "a line of the log of its own", "a\nroot logged in", "a?root logged in" },
         { "a terminal's escape sequence", "\x1b]0;title\a", "?]0;title?" },
         { "text turned round", "exe.\xe2\x80\xaegpj", "exe.?gpj" },
-        { "no UTF-8", "K\xfc""che", "K?che" },
+        { "no UTF-8",
+          "K\xfc"
+          "che",
+          "K?che" },
         { "a carriage return hides what stands before", "bad\rgood", "bad?good" },
         { "a percent sign is text", "100%s%n", "100%s%n" },
 };
@@ -115,7 +134,8 @@ START_TEST(nothing_of_a_peer_gets_through_text_or_field) {
 
         (void) error_set_field(&err, ERR_CSR_MALFORMED, hostile[_i].in, "%s", hostile[_i].in);
         ck_assert_msg(strcmp(err.text, hostile[_i].out) == 0, "%s: %s", hostile[_i].why, err.text);
-        ck_assert_msg(strcmp(err.field, hostile[_i].out) == 0, "%s: %s", hostile[_i].why, err.field);
+        ck_assert_msg(strcmp(err.field, hostile[_i].out) == 0, "%s: %s", hostile[_i].why,
+                      err.field);
         err.field[0] = '\0';
         (void) error_name_field(&err, "%s", hostile[_i].in);
         ck_assert_str_eq(err.field, hostile[_i].out);
@@ -124,7 +144,8 @@ END_TEST
 
 /* Whatever the length and wherever a character of two octets falls on the end. */
 START_TEST(a_long_sentence_is_cut_between_characters_and_marked) {
-        for (int length = 0; length < 3 * ERROR_TEXT_MAX; length += length < ERROR_TEXT_MAX - 20 || length > ERROR_TEXT_MAX + 20 ? 17 : 1) {
+        for (int length = 0; length < 3 * ERROR_TEXT_MAX;
+             length += length < ERROR_TEXT_MAX - 20 || length > ERROR_TEXT_MAX + 20 ? 17 : 1) {
                 struct error err = { 0 };
                 bool fits = (size_t) length + strlen("ü") < ERROR_TEXT_MAX;
 
@@ -194,7 +215,8 @@ int main(void) {
         tcase_add_test(tc, a_number_that_is_no_code_reads_outside_of_no_table);
         tcase_add_loop_test(tc, an_errno_becomes_a_code_and_a_sentence, 0, ARRAY_SIZE(errnos));
         tcase_add_test(tc, an_error_says_where_it_was_set);
-        tcase_add_loop_test(tc, nothing_of_a_peer_gets_through_text_or_field, 0, ARRAY_SIZE(hostile));
+        tcase_add_loop_test(tc, nothing_of_a_peer_gets_through_text_or_field, 0,
+                            ARRAY_SIZE(hostile));
         tcase_add_test(tc, a_long_sentence_is_cut_between_characters_and_marked);
         tcase_add_test(tc, a_long_field_is_cut_too);
         tcase_add_test(tc, the_first_field_that_is_named_stays);

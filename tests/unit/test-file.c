@@ -14,7 +14,13 @@
 
 /* ---- what the tests take out of the kernel's hands ---- */
 
-enum fault { FAULT_NONE, FAULT_ERRNO, FAULT_KILL, FAULT_SHORT, FAULT_EINTR };
+enum fault {
+        FAULT_NONE,
+        FAULT_ERRNO,
+        FAULT_KILL,
+        FAULT_SHORT,
+        FAULT_EINTR
+};
 
 static struct {
         enum fault fault;
@@ -47,15 +53,20 @@ int fsync(int fd) {
 }
 
 int fchmod(int fd, mode_t mode) {
-        return injected.fault != FAULT_EINTR && step_fails() ? -1 : (int) syscall(SYS_fchmod, fd, mode);
+        return injected.fault != FAULT_EINTR && step_fails() ? -1
+                                                             : (int) syscall(SYS_fchmod, fd, mode);
 }
 
 int renameat(int from_fd, const char *from, int to_fd, const char *to) {
-        return injected.fault != FAULT_EINTR && step_fails() ? -1 : (int) syscall(SYS_renameat, from_fd, from, to_fd, to);
+        return injected.fault != FAULT_EINTR && step_fails()
+                ? -1
+                : (int) syscall(SYS_renameat, from_fd, from, to_fd, to);
 }
 
 int unlinkat(int fd, const char *path, int flags) {
-        return injected.fault != FAULT_EINTR && step_fails() ? -1 : (int) syscall(SYS_unlinkat, fd, path, flags);
+        return injected.fault != FAULT_EINTR && step_fails()
+                ? -1
+                : (int) syscall(SYS_unlinkat, fd, path, flags);
 }
 
 static void disarm(void) {
@@ -73,30 +84,55 @@ static void check_content(const char *name, struct bytes expected) {
         struct error err = { 0 };
 
         ck_ok(file_read(folder_fd, name, FILE_PUBLIC, 1 << 20, &content, &err), err);
-        ck_assert_msg(bytes_equal(buffer_bytes(&content), expected), "%s has %zu bytes", name, content.size);
+        ck_assert_msg(bytes_equal(buffer_bytes(&content), expected), "%s has %zu bytes", name,
+                      content.size);
 }
 
 /* ---- reading ---- */
 
-static void make_plain(const char *name) { folder_write(name, BYTES_LITERAL("content"), 0600); }
-static void make_readable(const char *name) { folder_write(name, BYTES_LITERAL("content"), 0644); }
-static void make_group_readable(const char *name) { folder_write(name, BYTES_LITERAL("content"), 0640); }
-static void make_group_writable(const char *name) { folder_write(name, BYTES_LITERAL("content"), 0620); }
-static void make_writable(const char *name) { folder_write(name, BYTES_LITERAL("content"), 0666); }
-static void make_others_executable(const char *name) { folder_write(name, BYTES_LITERAL("content"), 0601); }
-static void make_empty(const char *name) { folder_write(name, BYTES_NONE, 0600); }
+static void make_plain(const char *name) {
+        folder_write(name, BYTES_LITERAL("content"), 0600);
+}
+static void make_readable(const char *name) {
+        folder_write(name, BYTES_LITERAL("content"), 0644);
+}
+static void make_group_readable(const char *name) {
+        folder_write(name, BYTES_LITERAL("content"), 0640);
+}
+static void make_group_writable(const char *name) {
+        folder_write(name, BYTES_LITERAL("content"), 0620);
+}
+static void make_writable(const char *name) {
+        folder_write(name, BYTES_LITERAL("content"), 0666);
+}
+static void make_others_executable(const char *name) {
+        folder_write(name, BYTES_LITERAL("content"), 0601);
+}
+static void make_empty(const char *name) {
+        folder_write(name, BYTES_NONE, 0600);
+}
 
-static void make_nothing(const char *name) { (void) name; }
+static void make_nothing(const char *name) {
+        (void) name;
+}
 
 static void make_symlink(const char *name) {
         folder_write("target", BYTES_LITERAL("content"), 0600);
         ck_assert_int_eq(symlinkat("target", folder_fd, name), 0);
 }
 
-static void make_dangling(const char *name) { ck_assert_int_eq(symlinkat("nowhere", folder_fd, name), 0); }
-static void make_loop(const char *name) { ck_assert_int_eq(symlinkat(name, folder_fd, name), 0); }
-static void make_fifo(const char *name) { ck_assert_int_eq(mkfifoat(folder_fd, name, 0600), 0); }
-static void make_folder(const char *name) { ck_assert_int_eq(mkdirat(folder_fd, name, 0700), 0); }
+static void make_dangling(const char *name) {
+        ck_assert_int_eq(symlinkat("nowhere", folder_fd, name), 0);
+}
+static void make_loop(const char *name) {
+        ck_assert_int_eq(symlinkat(name, folder_fd, name), 0);
+}
+static void make_fifo(const char *name) {
+        ck_assert_int_eq(mkfifoat(folder_fd, name, 0600), 0);
+}
+static void make_folder(const char *name) {
+        ck_assert_int_eq(mkdirat(folder_fd, name, 0700), 0);
+}
 
 static void make_hard_link(const char *name) {
         folder_write("other", BYTES_LITERAL("content"), 0600);
@@ -144,13 +180,15 @@ static void check_read(size_t row, enum file_trust trust, enum error_code expect
 
         buffer_text(&content, "before ");
         rc = file_read(folder_fd, "x", trust, 100, &content, &err);
-        ck_assert_msg((rc == 0) == (expected == ERR_NONE) && err.code == expected, "%s: %s: %s", reads[row].why,
-                      error_slug(err.code), err.text);
+        ck_assert_msg((rc == 0) == (expected == ERR_NONE) && err.code == expected, "%s: %s: %s",
+                      reads[row].why, error_slug(err.code), err.text);
         if (rc == 0) {
-                ck_assert_str_eq(buffer_string(&content), reads[row].make == make_empty ? "before " : "before content");
+                ck_assert_str_eq(buffer_string(&content),
+                                 reads[row].make == make_empty ? "before " : "before content");
                 return;
         }
-        ck_assert_msg(strstr(err.text, reads[row].text) && strchr(err.text, 'x'), "%s: %s", reads[row].why, err.text);
+        ck_assert_msg(strstr(err.text, reads[row].text) && strchr(err.text, 'x'), "%s: %s",
+                      reads[row].why, err.text);
         ck_assert_str_eq(buffer_string(&content), "before ");
 }
 
@@ -165,8 +203,10 @@ START_TEST(a_device_is_no_file) {
         CAD_AUTO(buffer_done) struct buffer content = { 0 };
         struct error err;
 
-        ck_refused(file_read(AT_FDCWD, "/dev/zero", FILE_PUBLIC, 100, &content, &err), err, ERR_FILE_UNSAFE);
-        ck_refused(file_read(AT_FDCWD, "/dev/null", FILE_PUBLIC, 100, &content, &err), err, ERR_FILE_UNSAFE);
+        ck_refused(file_read(AT_FDCWD, "/dev/zero", FILE_PUBLIC, 100, &content, &err), err,
+                   ERR_FILE_UNSAFE);
+        ck_refused(file_read(AT_FDCWD, "/dev/null", FILE_PUBLIC, 100, &content, &err), err,
+                   ERR_FILE_UNSAFE);
 }
 END_TEST
 
@@ -178,8 +218,10 @@ START_TEST(the_file_of_another_user_is_not_read) {
                 return; /* only root can make one; whoever else runs this reads root's in the next test */
         make_plain("x");
         ck_assert_int_eq(fchownat(folder_fd, "x", 12345, (gid_t) -1, 0), 0);
-        ck_refused(file_read(folder_fd, "x", FILE_SECRET, 100, &content, &err), err, ERR_FILE_UNSAFE);
-        ck_refused(file_read(folder_fd, "x", FILE_PUBLIC, 100, &content, &err), err, ERR_FILE_UNSAFE);
+        ck_refused(file_read(folder_fd, "x", FILE_SECRET, 100, &content, &err), err,
+                   ERR_FILE_UNSAFE);
+        ck_refused(file_read(folder_fd, "x", FILE_PUBLIC, 100, &content, &err), err,
+                   ERR_FILE_UNSAFE);
         ck_assert_ptr_nonnull(strstr(err.text, "uid 12345"));
 }
 END_TEST
@@ -262,7 +304,8 @@ START_TEST(what_cannot_be_replaced_is_said_and_left) {
         make_folder("x");
         ck_refused(file_replace(folder_fd, "x", BYTES_LITERAL("new"), 0600, &err), err, ERR_IO);
         ck_assert(!folder_has("x.tmp"));
-        ck_refused(file_replace(folder_fd, "no/where", BYTES_LITERAL("new"), 0600, &err), err, ERR_IO);
+        ck_refused(file_replace(folder_fd, "no/where", BYTES_LITERAL("new"), 0600, &err), err,
+                   ERR_IO);
         make_folder("y.tmp");
         ck_refused(file_replace(folder_fd, "y", BYTES_LITERAL("new"), 0600, &err), err, ERR_IO);
         ck_assert(!folder_has("y"));
@@ -276,7 +319,8 @@ START_TEST(a_file_in_another_folder_is_replaced_too) {
         make_folder("sub");
         ck_ok(file_replace(folder_fd, "sub/x", BYTES_LITERAL("new"), 0600, &err), err);
         check_content("sub/x", BYTES_LITERAL("new"));
-        ck_ok(file_replace(AT_FDCWD, folder_join("sub/y", path), BYTES_LITERAL("new"), 0600, &err), err);
+        ck_ok(file_replace(AT_FDCWD, folder_join("sub/y", path), BYTES_LITERAL("new"), 0600, &err),
+              err);
         check_content("sub/y", BYTES_LITERAL("new"));
 }
 END_TEST
@@ -284,7 +328,9 @@ END_TEST
 static const struct {
         int errnum;
         enum error_code code;
-} failures[] = { { ENOSPC, ERR_STORE_FULL }, { EDQUOT, ERR_STORE_FULL }, { EIO, ERR_IO }, { EROFS, ERR_IO } };
+} failures[] = {
+        { ENOSPC, ERR_STORE_FULL }, { EDQUOT, ERR_STORE_FULL }, { EIO, ERR_IO }, { EROFS, ERR_IO }
+};
 
 /* Steps of a replacement: remove a left-over, fchmod, write, fsync, rename, fsync of the folder. */
 #define REPLACE_STEPS 6
@@ -292,7 +338,8 @@ static const struct {
 
 START_TEST(a_replacement_that_fails_at_any_step_leaves_old_or_new_whole) {
         for (int at = 1; at <= REPLACE_STEPS; at++) {
-                bool ignored = at == 1; /* a left-over that cannot be removed: creating the file tells */
+                bool ignored = at ==
+                        1; /* a left-over that cannot be removed: creating the file tells */
                 struct error err = { 0 };
                 int rc;
 
@@ -306,7 +353,9 @@ START_TEST(a_replacement_that_fails_at_any_step_leaves_old_or_new_whole) {
                 ck_assert_msg((rc == 0) == ignored, "step %d", at);
                 if (!ignored)
                         ck_assert_int_eq(err.code, failures[_i].code);
-                check_content("x", ignored || at > REPLACE_RENAMED ? BYTES_LITERAL("new content") : BYTES_LITERAL("old"));
+                check_content("x",
+                              ignored || at > REPLACE_RENAMED ? BYTES_LITERAL("new content")
+                                                              : BYTES_LITERAL("old"));
                 ck_assert_msg(!folder_has("x.tmp"), "step %d leaves its file", at);
         }
         injected.at = REPLACE_STEPS + 1;
@@ -326,7 +375,9 @@ static bool killed_at(int at) {
                 injected.fault = FAULT_KILL;
                 injected.at = at;
                 injected.steps = 0;
-                _exit(file_replace(folder_fd, "x", BYTES_LITERAL("new content"), 0600, NULL) == 0 ? 0 : 1);
+                _exit(file_replace(folder_fd, "x", BYTES_LITERAL("new content"), 0600, NULL) == 0
+                              ? 0
+                              : 1);
         }
         ck_assert_int_eq(waitpid(child, &status, 0), child);
         ck_assert(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
@@ -339,7 +390,9 @@ START_TEST(a_process_killed_at_any_step_leaves_old_or_new_whole_and_the_next_goe
         for (folder_write("x", BYTES_LITERAL("old"), 0600); killed_at(at); at++) {
                 struct error err = { 0 };
 
-                check_content("x", at > REPLACE_RENAMED ? BYTES_LITERAL("new content") : BYTES_LITERAL("old"));
+                check_content("x",
+                              at > REPLACE_RENAMED ? BYTES_LITERAL("new content")
+                                                   : BYTES_LITERAL("old"));
                 ck_ok(file_replace(folder_fd, "x", BYTES_LITERAL("old"), 0600, &err), err);
                 check_content("x", BYTES_LITERAL("old"));
                 ck_assert(!folder_has("x.tmp"));
@@ -391,8 +444,8 @@ START_TEST(a_folder_is_opened_only_where_it_can_be_trusted) {
 
         folders[_i].make("x");
         fd = folder_open(folder_fd, "x", folders[_i].make_it, &err);
-        ck_assert_msg(err.code == folders[_i].code && (fd >= 0) == (folders[_i].code == ERR_NONE), "%s: %s", folders[_i].why,
-                      err.text);
+        ck_assert_msg(err.code == folders[_i].code && (fd >= 0) == (folders[_i].code == ERR_NONE),
+                      "%s: %s", folders[_i].why, err.text);
         if (fd >= 0)
                 ck_assert_int_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 }
@@ -481,7 +534,9 @@ START_TEST(what_is_in_a_lock_that_nobody_holds_does_not_matter) {
         struct error err = { 0 };
         int fd;
 
-        folder_write("lock", BYTES_LITERAL("99999999999999999999999999 a much longer pid than there is\n"), 0600);
+        folder_write("lock",
+                     BYTES_LITERAL("99999999999999999999999999 a much longer pid than there is\n"),
+                     0600);
         fd = lock_take(folder_fd, "lock", &err);
         ck_assert_msg(fd >= 0, "%s", err.text);
         (void) close(fd);
@@ -510,13 +565,17 @@ int main(void) {
         tcase_add_test(tc, a_public_file_of_root_is_read_by_anybody);
         tcase_add_test(tc, a_file_may_be_as_long_as_allowed_and_no_longer);
         tcase_add_test(tc, everything_is_written_through_interruptions_and_short_writes);
-        tcase_add_loop_test(tc, a_new_file_has_the_mode_that_was_said_whatever_the_umask, 0, ARRAY_SIZE(modes));
+        tcase_add_loop_test(tc, a_new_file_has_the_mode_that_was_said_whatever_the_umask, 0,
+                            ARRAY_SIZE(modes));
         tcase_add_test(tc, what_is_replaced_need_not_be_a_file_and_a_link_is_not_followed);
         tcase_add_test(tc, what_cannot_be_replaced_is_said_and_left);
         tcase_add_test(tc, a_file_in_another_folder_is_replaced_too);
-        tcase_add_loop_test(tc, a_replacement_that_fails_at_any_step_leaves_old_or_new_whole, 0, ARRAY_SIZE(failures));
-        tcase_add_test(tc, a_process_killed_at_any_step_leaves_old_or_new_whole_and_the_next_goes_on);
-        tcase_add_loop_test(tc, a_folder_is_opened_only_where_it_can_be_trusted, 0, ARRAY_SIZE(folders));
+        tcase_add_loop_test(tc, a_replacement_that_fails_at_any_step_leaves_old_or_new_whole, 0,
+                            ARRAY_SIZE(failures));
+        tcase_add_test(tc,
+                       a_process_killed_at_any_step_leaves_old_or_new_whole_and_the_next_goes_on);
+        tcase_add_loop_test(tc, a_folder_is_opened_only_where_it_can_be_trusted, 0,
+                            ARRAY_SIZE(folders));
         tcase_add_test(tc, a_folder_is_made_with_its_parents_for_its_owner_alone);
         tcase_add_test(tc, a_lock_is_held_until_its_holder_is_gone_however_it_goes);
         tcase_add_test(tc, a_lock_is_not_taken_twice_by_one_process_either);

@@ -66,8 +66,10 @@ START_TEST(a_public_url_is_http_host_and_port) {
         struct error err = { 0 };
         int rc = host_check_public_url(urls[_i].url, out, sizeof(out), &err);
 
-        ck_assert_msg((rc == 0) == (urls[_i].out != NULL), "%s: %s %s", urls[_i].why, out, err.text);
-        ck_assert_msg(strcmp(out, urls[_i].out ? urls[_i].out : "untouched") == 0, "%s: %s", urls[_i].why, out);
+        ck_assert_msg((rc == 0) == (urls[_i].out != NULL), "%s: %s %s", urls[_i].why, out,
+                      err.text);
+        ck_assert_msg(strcmp(out, urls[_i].out ? urls[_i].out : "untouched") == 0, "%s: %s",
+                      urls[_i].why, out);
         if (rc < 0) {
                 ck_assert_int_eq(err.code, ERR_USAGE);
                 ck_assert_ptr_nonnull(strstr(err.text, "public URL"));
@@ -79,7 +81,8 @@ START_TEST(a_url_that_does_not_fit_is_refused_and_not_cut) {
         char out[16] = "untouched";
         struct error err;
 
-        ck_refused(host_check_public_url("http://ca.home.lan:8080", out, sizeof(out), &err), err, ERR_USAGE);
+        ck_refused(host_check_public_url("http://ca.home.lan:8080", out, sizeof(out), &err), err,
+                   ERR_USAGE);
         ck_assert_str_eq(out, "untouched");
 }
 END_TEST
@@ -131,8 +134,12 @@ START_TEST(name_url_and_domain_follow_from_the_host) {
         if (hosts[_i].url)
                 ck_assert_msg(strcmp(out, hosts[_i].url) == 0, "%s: %s", hosts[_i].why, out);
         else
-                ck_assert_msg(!strchr(out, '_') && (strspn(out + 7, "0123456789.") > 6 || strcmp(out, "http://localhost:8080") == 0), "%s", out);
-        ck_assert_msg(!hosts[_i].permitted || permits(constraints, hosts[_i].permitted), "%s", hosts[_i].why);
+                ck_assert_msg(!strchr(out, '_') &&
+                                      (strspn(out + 7, "0123456789.") > 6 ||
+                                       strcmp(out, "http://localhost:8080") == 0),
+                              "%s", out);
+        ck_assert_msg(!hosts[_i].permitted || permits(constraints, hosts[_i].permitted), "%s",
+                      hosts[_i].why);
         ck_assert(!permits(constraints, "other.example.com") && !permits(constraints, "box"));
 }
 END_TEST

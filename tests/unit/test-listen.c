@@ -73,7 +73,8 @@ START_TEST(a_socket_that_was_left_behind_is_replaced) {
         char path[128];
         struct error err = { 0 };
 
-        (void) fd_close(other_socket(folder_join("s", path), _i ? SOCK_SEQPACKET : SOCK_STREAM, true));
+        (void) fd_close(
+                other_socket(folder_join("s", path), _i ? SOCK_SEQPACKET : SOCK_STREAM, true));
         ck_assert(folder_has("s"));
         fd = listen_unix(path, &err);
         ck_assert_msg(fd >= 0, "%s", err.text);
@@ -96,7 +97,8 @@ START_TEST(the_socket_of_somebody_who_is_there_stays) {
         struct error err;
         struct stat before, after;
 
-        other = other_socket(folder_join("s", path), listeners[_i].type, listeners[_i].type != SOCK_DGRAM);
+        other = other_socket(folder_join("s", path), listeners[_i].type,
+                             listeners[_i].type != SOCK_DGRAM);
         ck_assert_int_eq(lstat(path, &before), 0);
         ck_refused(listen_unix(path, &err), err, ERR_BUSY);
         ck_assert_msg(strstr(err.text, path) != NULL, "%s: %s", listeners[_i].why, err.text);
@@ -122,10 +124,18 @@ START_TEST(somebody_whose_queue_is_full_is_there_too) {
 }
 END_TEST
 
-static void a_file(const char *name) { folder_write(name, BYTES_LITERAL("precious"), 0600); }
-static void a_folder(const char *name) { ck_assert_int_eq(mkdirat(folder_fd, name, 0700), 0); }
-static void a_fifo(const char *name) { ck_assert_int_eq(mkfifoat(folder_fd, name, 0600), 0); }
-static void a_link(const char *name) { ck_assert_int_eq(symlinkat("nowhere", folder_fd, name), 0); }
+static void a_file(const char *name) {
+        folder_write(name, BYTES_LITERAL("precious"), 0600);
+}
+static void a_folder(const char *name) {
+        ck_assert_int_eq(mkdirat(folder_fd, name, 0700), 0);
+}
+static void a_fifo(const char *name) {
+        ck_assert_int_eq(mkfifoat(folder_fd, name, 0600), 0);
+}
+static void a_link(const char *name) {
+        ck_assert_int_eq(symlinkat("nowhere", folder_fd, name), 0);
+}
 
 static void a_link_to_a_stale_socket(const char *name) {
         char path[128];
@@ -199,7 +209,8 @@ int main(void) {
         tcase_add_checked_fixture(tc, folder_setup, folder_teardown);
         tcase_add_loop_test(tc, a_socket_is_made_for_owner_and_group_whatever_the_umask, 0, 4);
         tcase_add_loop_test(tc, a_socket_that_was_left_behind_is_replaced, 0, 2);
-        tcase_add_loop_test(tc, the_socket_of_somebody_who_is_there_stays, 0, ARRAY_SIZE(listeners));
+        tcase_add_loop_test(tc, the_socket_of_somebody_who_is_there_stays, 0,
+                            ARRAY_SIZE(listeners));
         tcase_add_test(tc, somebody_whose_queue_is_full_is_there_too);
         tcase_add_loop_test(tc, what_is_no_socket_is_not_removed, 0, ARRAY_SIZE(others));
         tcase_add_test(tc, a_path_has_its_length);

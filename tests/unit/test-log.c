@@ -16,7 +16,8 @@ static struct {
         char names[LOG_FIELDS_MAX][32], values[LOG_FIELDS_MAX][256];
 } seen;
 
-static void keep(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
+static void keep(enum log_level level, const char *text, const struct log_field *fields,
+                 size_t count) {
         seen.lines++;
         seen.level = level;
         (void) snprintf(seen.text, sizeof(seen.text), "%s", text);
@@ -38,8 +39,8 @@ static const struct {
         enum log_level threshold, level;
         bool written;
 } levels[] = {
-        { LOG_LEVEL_INFO, LOG_LEVEL_ERROR, true },    { LOG_LEVEL_INFO, LOG_LEVEL_INFO, true },
-        { LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, false },   { LOG_LEVEL_DEBUG, LOG_LEVEL_DEBUG, true },
+        { LOG_LEVEL_INFO, LOG_LEVEL_ERROR, true },     { LOG_LEVEL_INFO, LOG_LEVEL_INFO, true },
+        { LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, false },    { LOG_LEVEL_DEBUG, LOG_LEVEL_DEBUG, true },
         { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, false }, { LOG_LEVEL_ERROR, LOG_LEVEL_ERROR, true },
 };
 
@@ -59,7 +60,9 @@ START_TEST(what_is_above_the_level_is_dropped) {
 END_TEST
 
 START_TEST(fields_come_in_order_and_those_without_a_value_not_at_all) {
-        const struct log_field fields[] = { { "CAD_SERIAL", "01ab" }, { "CAD_LABEL", NULL }, { "CAD_PRINCIPAL", "uid:0" } };
+        const struct log_field fields[] = { { "CAD_SERIAL", "01ab" },
+                                            { "CAD_LABEL", NULL },
+                                            { "CAD_PRINCIPAL", "uid:0" } };
 
         log_fields(LOG_LEVEL_INFO, fields, ARRAY_SIZE(fields), "issued %d", 1);
         ck_assert_str_eq(seen.text, "issued 1");
@@ -101,7 +104,8 @@ START_TEST(a_long_line_is_cut_and_marked) {
                 log_line(LOG_LEVEL_INFO, "%0*dü", length, 0);
                 ck_assert(utf8_valid(bytes_of(seen.text)));
                 ck_assert_uint_lt(strlen(seen.text), 1024);
-                ck_assert_msg(text_ends_with(seen.text, length + 2 < 1024 ? "ü" : "…"), "%d", length);
+                ck_assert_msg(text_ends_with(seen.text, length + 2 < 1024 ? "ü" : "…"), "%d",
+                              length);
         }
         log_fields(LOG_LEVEL_INFO, &(struct log_field){ "X", seen.text }, 1, "x");
         ck_assert(text_ends_with(seen.values[0], "…") && strlen(seen.values[0]) < 128);
@@ -169,7 +173,9 @@ static const char *written(struct buffer *ret) {
 
 START_TEST(a_line_on_standard_error_has_its_priority_and_its_fields) {
         CAD_AUTO(buffer_done) struct buffer out = { 0 };
-        const struct log_field fields[] = { { "CAD_SERIAL", "01ab" }, { "CAD_LABEL", NULL }, { "A", "b" } };
+        const struct log_field fields[] = { { "CAD_SERIAL", "01ab" },
+                                            { "CAD_LABEL", NULL },
+                                            { "A", "b" } };
 
         log_fields(LOG_LEVEL_WARNING, fields, ARRAY_SIZE(fields), "a line");
         log_notice("another");

@@ -22,9 +22,11 @@ static void check_against_glibc(int64_t t) {
         struct tm tm;
         int64_t back;
 
-        if (!gmtime_r(&seconds, &tm) || c.year != tm.tm_year + 1900 || c.month != tm.tm_mon + 1 || c.day != tm.tm_mday ||
-            c.hour != tm.tm_hour || c.minute != tm.tm_min || c.second != tm.tm_sec)
-                ck_abort_msg("%" PRId64 " is %d-%d-%d %d:%d:%d", t, c.year, c.month, c.day, c.hour, c.minute, c.second);
+        if (!gmtime_r(&seconds, &tm) || c.year != tm.tm_year + 1900 || c.month != tm.tm_mon + 1 ||
+            c.day != tm.tm_mday || c.hour != tm.tm_hour || c.minute != tm.tm_min ||
+            c.second != tm.tm_sec)
+                ck_abort_msg("%" PRId64 " is %d-%d-%d %d:%d:%d", t, c.year, c.month, c.day, c.hour,
+                             c.minute, c.second);
         if (moment_from_civil(&c, &back) < 0 || back != t || timegm(&tm) != (time_t) back)
                 ck_abort_msg("%" PRId64 " comes back as %" PRId64, t, back);
 }
@@ -66,7 +68,8 @@ static const struct {
 START_TEST(a_date_that_is_none_is_refused) {
         int64_t t = 4711;
 
-        ck_assert_msg(moment_from_civil(&civil_rows[_i].civil, &t) == civil_rows[_i].rc, "%s", civil_rows[_i].why);
+        ck_assert_msg(moment_from_civil(&civil_rows[_i].civil, &t) == civil_rows[_i].rc, "%s",
+                      civil_rows[_i].why);
         ck_assert_msg((t == 4711) == (civil_rows[_i].rc < 0), "%s", civil_rows[_i].why);
 }
 END_TEST
@@ -236,7 +239,8 @@ START_TEST(what_is_no_duration_is_refused) {
         struct error err;
         int64_t seconds = 4711;
 
-        ck_refused(duration_parse(bad_durations[_i].text, &seconds, &err), err, ERR_VALIDITY_OUT_OF_RANGE);
+        ck_refused(duration_parse(bad_durations[_i].text, &seconds, &err), err,
+                   ERR_VALIDITY_OUT_OF_RANGE);
         ck_assert_msg(seconds == 4711, "%s", bad_durations[_i].why);
 }
 END_TEST
@@ -245,10 +249,22 @@ static const struct {
         int64_t seconds;
         const char *text;
 } written[] = {
-        { 0, "0s" },           { 1, "1s" },           { 59, "59s" },          { 60, "1m" },
-        { 90, "1m30s" },       { 3600, "1h" },        { 5400, "1h30m" },      { DAY, "1d" },
-        { 7 * DAY, "7d" },     { 90 * DAY, "90d" },   { 364 * DAY, "364d" },  { YEAR, "1y" },
-        { YEAR + 1, "365d1s" }, { 397 * DAY, "397d" }, { 20 * YEAR, "20y" },   { 100 * YEAR, "100y" },
+        { 0, "0s" },
+        { 1, "1s" },
+        { 59, "59s" },
+        { 60, "1m" },
+        { 90, "1m30s" },
+        { 3600, "1h" },
+        { 5400, "1h30m" },
+        { DAY, "1d" },
+        { 7 * DAY, "7d" },
+        { 90 * DAY, "90d" },
+        { 364 * DAY, "364d" },
+        { YEAR, "1y" },
+        { YEAR + 1, "365d1s" },
+        { 397 * DAY, "397d" },
+        { 20 * YEAR, "20y" },
+        { 100 * YEAR, "100y" },
         { 100 * YEAR - 1, "36499d23h59m59s" },
 };
 
@@ -306,7 +322,8 @@ int main(void) {
         tcase_add_test(tc, every_day_from_0001_to_9999_is_that_of_glibc);
         tcase_add_loop_test(tc, a_date_that_is_none_is_refused, 0, ARRAY_SIZE(civil_rows));
         tcase_add_loop_test(tc, an_rfc3339_time_is_read, 0, ARRAY_SIZE(moments));
-        tcase_add_loop_test(tc, what_is_no_rfc3339_time_is_refused_with_an_example, 0, ARRAY_SIZE(bad_moments));
+        tcase_add_loop_test(tc, what_is_no_rfc3339_time_is_refused_with_an_example, 0,
+                            ARRAY_SIZE(bad_moments));
         tcase_add_test(tc, what_is_written_is_read_back);
         tcase_add_test(tc, every_prefix_and_one_character_more_is_refused);
         tcase_add_loop_test(tc, a_duration_is_read, 0, ARRAY_SIZE(durations));

@@ -45,7 +45,8 @@ static void check_with_gnutls(struct bytes der, const struct bytes *expected, si
                 gnutls_datum_t crt = { 0 };
 
                 ck_assert_int_eq(gnutls_pkcs7_get_crt_raw2(bag, (unsigned) i, &crt), 0);
-                ck_assert_msg(bytes_equal(BYTES(crt.data, crt.size), expected[i]), "certificate %zu", i);
+                ck_assert_msg(bytes_equal(BYTES(crt.data, crt.size), expected[i]),
+                              "certificate %zu", i);
                 gnutls_free(crt.data);
         }
         gnutls_pkcs7_deinit(bag);
@@ -66,7 +67,8 @@ END_TEST
 START_TEST(the_headers_fit_around_any_length) {
         static uint8_t octets[70000];
 
-        for (size_t size = 4; size < sizeof(octets); size += size < 400 || (size > 65300 && size < 65700) ? 1 : 97) {
+        for (size_t size = 4; size < sizeof(octets);
+             size += size < 400 || (size > 65300 && size < 65700) ? 1 : 97) {
                 CAD_AUTO(buffer_done) struct buffer out = { 0 };
                 struct der_reader r, bag, content, data;
                 struct bytes one = BYTES(octets, size);
@@ -114,7 +116,10 @@ START_TEST(openssl_prints_the_same_certificates) {
         ck_ok(file_replace(scratch.fd, "bag.p7c", buffer_bytes(&out), 0600, &err), err);
         if (system("command -v openssl >/dev/null") != 0)
                 return;
-        (void) snprintf(command, sizeof(command), "cd '%s' && openssl pkcs7 -inform DER -in bag.p7c -print_certs -out bag.pem", scratch.path);
+        (void) snprintf(
+                command, sizeof(command),
+                "cd '%s' && openssl pkcs7 -inform DER -in bag.p7c -print_certs -out bag.pem",
+                scratch.path);
         ck_assert_int_eq(system(command), 0);
         ck_ok(file_read(scratch.fd, "bag.pem", FILE_PUBLIC, 1 << 20, &printed, &err), err);
         text = buffer_bytes(&printed);

@@ -47,12 +47,16 @@ static int check(struct wish *w, struct policy_grant *ret, struct error *err) {
         (void) snprintf(w->issue.profile, sizeof(w->issue.profile), "%s", profile);
         if (row)
                 memcpy(w->issue.profile_digest, row->digest, sizeof(row->digest));
-        (void) snprintf(w->issue.common_name, sizeof(w->issue.common_name), "%s", w->common_name ? w->common_name : "");
+        (void) snprintf(w->issue.common_name, sizeof(w->issue.common_name), "%s",
+                        w->common_name ? w->common_name : "");
         if (!w->names[0])
                 w->names[0] = "nas.lan";
-        w->issue.names = w->names_der.data ? w->names_der : names_der(w->octets, sizeof(w->octets), w->names);
+        w->issue.names = w->names_der.data ? w->names_der
+                                           : names_der(w->octets, sizeof(w->octets), w->names);
         w->issue.spki = w->spki.data ? w->spki : buffer_bytes(&p256);
-        w->issue.validity = w->validity.not_after ? w->validity : (struct validity){ now - 3600, now - 3600 + 90 * DAY - 1 };
+        w->issue.validity = w->validity.not_after
+                ? w->validity
+                : (struct validity){ now - 3600, now - 3600 + 90 * DAY - 1 };
         return policy_check(ca, profiles, &w->issue, w->now ? w->now : now, ret, err);
 }
 
@@ -95,11 +99,14 @@ END_TEST
 START_TEST(each_profile_grants_its_own_kinds_of_names) {
         static const struct {
                 const char *profile, *name;
-        } rows[] = { { "server", "*.nas.lan" }, { "peer", "10.1.2.3" }, { "device", "fd00::1" }, { "client", "https://nas.lan/x" },
-                     { "user", "a@home.arpa" }, { "admin", "a@home.arpa" }, { "ocsp", "ocsp.lan" } };
+        } rows[] = { { "server", "*.nas.lan" }, { "peer", "10.1.2.3" },
+                     { "device", "fd00::1" },   { "client", "https://nas.lan/x" },
+                     { "user", "a@home.arpa" }, { "admin", "a@home.arpa" },
+                     { "ocsp", "ocsp.lan" } };
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-                struct wish w = { .profile = rows[i].profile, .names = { rows[i].name },
+                struct wish w = { .profile = rows[i].profile,
+                                  .names = { rows[i].name },
                                   .validity = { now, now + 7 * DAY - 1 } };
                 CAD_AUTO(policy_grant_done) struct policy_grant g = { 0 };
 
@@ -132,7 +139,8 @@ START_TEST(an_expired_issuer_signs_nothing) {
         struct policy_grant g = { 0 };
 
         refuse((struct wish){ .now = end + 1 }, ERR_CA_EXPIRED, "", "int-1");
-        ck_refused(check(&last, &g, &err), err, ERR_VALIDITY_OUT_OF_RANGE); /* the very last second gives a leaf that is over */
+        ck_refused(check(&last, &g, &err), err,
+                   ERR_VALIDITY_OUT_OF_RANGE); /* the very last second gives a leaf that is over */
 }
 END_TEST
 
@@ -146,7 +154,8 @@ START_TEST(a_profile_is_known_and_the_same) {
         policy_grant_done(&g);
         for (size_t i = 0; i < PROFILE_DIGEST_SIZE; i++) {
                 w.issue.profile_digest[i] ^= 1;
-                ck_refused(policy_check(ca, profiles, &w.issue, now, &g, &err), err, ERR_PROFILE_STALE);
+                ck_refused(policy_check(ca, profiles, &w.issue, now, &g, &err), err,
+                           ERR_PROFILE_STALE);
                 w.issue.profile_digest[i] ^= 1;
         }
 }
@@ -155,7 +164,8 @@ END_TEST
 START_TEST(the_cas_own_keys_are_reserved) {
         refuse((struct wish){ .spki = ca->root.spki }, ERR_KEY_RESERVED, "csr.key", "own");
         for (size_t i = 0; i < ca->issuer_count; i++)
-                refuse((struct wish){ .spki = ca->issuers[i].cert.spki }, ERR_KEY_RESERVED, "csr.key", "own");
+                refuse((struct wish){ .spki = ca->issuers[i].cert.spki }, ERR_KEY_RESERVED,
+                       "csr.key", "own");
 }
 END_TEST
 
@@ -198,8 +208,9 @@ START_TEST(a_bad_name_is_refused_wherever_it_stands) {
                 char field[ERROR_FIELD_MAX];
 
                 for (size_t i = 0; i < 3; i++)
-                        w.names[i] = i == at ? bad_names[_i].name : user ? (const char *[]){ "a@lan", "b@lan", "c@lan" }[i]
-                                                                         : (const char *[]){ "a.lan", "b.lan", "c.lan" }[i];
+                        w.names[i] = i == at ? bad_names[_i].name
+                                : user       ? (const char *[]){ "a@lan", "b@lan", "c@lan" }[i]
+                                             : (const char *[]){ "a.lan", "b.lan", "c.lan" }[i];
                 (void) snprintf(field, sizeof(field), "names[%zu]", at);
                 refuse(w, bad_names[_i].code, field, bad_names[_i].name);
         }
@@ -214,7 +225,8 @@ START_TEST(the_kth_of_a_hundred_is_found) { /* threats.md R-16 */
 
                 w = (struct wish){ 0 };
                 for (int i = 0; i < SAN_COUNT_MAX; i++) {
-                        (void) snprintf(texts[i], sizeof(texts[i]), i == k ? "n%d.com" : "n%d.lan", i);
+                        (void) snprintf(texts[i], sizeof(texts[i]), i == k ? "n%d.com" : "n%d.lan",
+                                        i);
                         w.names[i] = texts[i];
                 }
                 (void) snprintf(field, sizeof(field), "names[%d]", k);
@@ -225,23 +237,30 @@ END_TEST
 
 START_TEST(names_that_are_no_names_are_refused) {
         refuse((struct wish){ .names_der = BYTES("", 0) }, ERR_CSR_MALFORMED, "names", "");
-        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x00") }, ERR_CSR_MALFORMED, "names", "");
-        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x09\x82\x07nas.la") }, ERR_CSR_MALFORMED, "names", "");
-        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x09\x82\x07nas.lan\x00") }, ERR_CSR_MALFORMED, "names", "");
-        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x09\x82\x07nas\0lan") }, ERR_NAME_INVALID, "names[0]", "");
-        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x04\x88\x02\x2a\x03") }, ERR_NAME_NOT_ALLOWED, "names[0]", "");
+        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x00") }, ERR_CSR_MALFORMED, "names",
+               "");
+        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x09\x82\x07nas.la") },
+               ERR_CSR_MALFORMED, "names", "");
+        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x09\x82\x07nas.lan\x00") },
+               ERR_CSR_MALFORMED, "names", "");
+        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x09\x82\x07nas\0lan") },
+               ERR_NAME_INVALID, "names[0]", "");
+        refuse((struct wish){ .names_der = BYTES_LITERAL("\x30\x04\x88\x02\x2a\x03") },
+               ERR_NAME_NOT_ALLOWED, "names[0]", "");
 }
 END_TEST
 
 START_TEST(a_common_name_is_one_of_the_names) {
-        static const char *const wrong[] = { "a.com", "nas", "NAS.LAN", "10.0.0.1", " nas.lan", "nas.lan " };
+        static const char *const wrong[] = { "a.com",    "nas",      "NAS.LAN",
+                                             "10.0.0.1", " nas.lan", "nas.lan " };
         struct wish w = { .names = { "a.lan", "nas.lan", "10.0.0.1" }, .common_name = "nas.lan" };
         CAD_AUTO(policy_grant_done) struct policy_grant g = { 0 };
 
         grant(&w, &g);
         for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-                refuse((struct wish){ .names = { "a.lan", "nas.lan", "10.0.0.1" }, .common_name = wrong[i] }, ERR_CSR_SUBJECT,
-                       "csr.subject.CN", wrong[i]);
+                refuse((struct wish){ .names = { "a.lan", "nas.lan", "10.0.0.1" },
+                                      .common_name = wrong[i] },
+                       ERR_CSR_SUBJECT, "csr.subject.CN", wrong[i]);
 }
 END_TEST
 
@@ -280,23 +299,28 @@ START_TEST(a_validity_is_inside_profile_and_present) {
 END_TEST
 
 START_TEST(numbers_at_their_ends_overflow_nothing) {
-        static const struct validity wrong[] = { { INT64_MIN, INT64_MAX }, { INT64_MIN, INT64_MIN + 1 }, { -1, 5 }, { 0, INT64_MAX },
-                                                 { INT64_MAX, INT64_MAX }, { 0, MOMENT_LAST + 1 } };
+        static const struct validity wrong[] = {
+                { INT64_MIN, INT64_MAX }, { INT64_MIN, INT64_MIN + 1 }, { -1, 5 },
+                { 0, INT64_MAX },         { INT64_MAX, INT64_MAX },     { 0, MOMENT_LAST + 1 }
+        };
 
         for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-                refuse((struct wish){ .validity = wrong[i] }, ERR_VALIDITY_OUT_OF_RANGE, "validity", "");
+                refuse((struct wish){ .validity = wrong[i] }, ERR_VALIDITY_OUT_OF_RANGE, "validity",
+                       "");
 }
 END_TEST
 
 START_TEST(a_validity_is_inside_the_issuers) {
         const struct validity *bounds = &ca->issuers[0].cert.validity;
-        struct wish w = { .now = bounds->not_after - 30 * DAY, .validity = { bounds->not_after - 30 * DAY, bounds->not_after } };
+        struct wish w = { .now = bounds->not_after - 30 * DAY,
+                          .validity = { bounds->not_after - 30 * DAY, bounds->not_after } };
         CAD_AUTO(policy_grant_done) struct policy_grant g = { 0 };
 
         grant(&w, &g);
         w.validity.not_after++;
         refuse(w, ERR_VALIDITY_OUT_OF_RANGE, "validity", "int-1");
-        w = (struct wish){ .now = bounds->not_before, .validity = { bounds->not_before - 1, bounds->not_before + DAY } };
+        w = (struct wish){ .now = bounds->not_before,
+                           .validity = { bounds->not_before - 1, bounds->not_before + DAY } };
         refuse(w, ERR_VALIDITY_OUT_OF_RANGE, "validity", "int-1");
 }
 END_TEST
@@ -308,8 +332,10 @@ START_TEST(the_roots_constraints_count_where_they_are_narrower) {
         issuer->root_constraints = constraints_new();
         ck_ok(constraints_permit_dns(issuer->root_constraints, "home.lan", &err), err);
         ck_ok(constraints_close(issuer->root_constraints, &err), err);
-        refuse((struct wish){ .names = { "a.home.lan", "nas.lan" } }, ERR_NAME_NOT_PERMITTED, "names[1]", "nas.lan");
-        refuse((struct wish){ .names = { "10.0.0.1" } }, ERR_NAME_NOT_PERMITTED, "names[0]", "10.0.0.1");
+        refuse((struct wish){ .names = { "a.home.lan", "nas.lan" } }, ERR_NAME_NOT_PERMITTED,
+               "names[1]", "nas.lan");
+        refuse((struct wish){ .names = { "10.0.0.1" } }, ERR_NAME_NOT_PERMITTED, "names[0]",
+               "10.0.0.1");
         struct wish w = { .names = { "a.home.lan" } };
         CAD_AUTO(policy_grant_done) struct policy_grant g = { 0 };
 
@@ -343,11 +369,14 @@ int main(void) {
         tcase_add_test(tc, the_kth_of_a_hundred_is_found);
         tcase_add_test(tc, names_that_are_no_names_are_refused);
         tcase_add_test(tc, a_common_name_is_one_of_the_names);
-        tcase_add_loop_test(tc, a_validity_is_inside_profile_and_present, 0, ARRAY_SIZE(validities));
+        tcase_add_loop_test(tc, a_validity_is_inside_profile_and_present, 0,
+                            ARRAY_SIZE(validities));
         tcase_add_test(tc, numbers_at_their_ends_overflow_nothing);
         tcase_add_test(tc, a_validity_is_inside_the_issuers);
         tcase_add_test(tc, a_grant_does_not_point_into_itself_wrongly);
-        tcase_add_test(tc, the_roots_constraints_count_where_they_are_narrower); /* changes the CA: last where nothing forks */
+        tcase_add_test(
+                tc,
+                the_roots_constraints_count_where_they_are_narrower); /* changes the CA: last where nothing forks */
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

@@ -32,7 +32,9 @@ static void add(enum role role, const char *word) {
 }
 
 static enum role role_of(uid_t uid, gid_t gid, const gid_t *groups, size_t count) {
-        const struct peer_identity peer = { .uid = uid, .gid = gid, .groups = groups, .group_count = count };
+        const struct peer_identity peer = {
+                .uid = uid, .gid = gid, .groups = groups, .group_count = count
+        };
         struct principal p;
         char text[32];
 
@@ -56,7 +58,8 @@ START_TEST(root_and_the_user_of_cad_are_admins_and_nobody_else_is_anything) {
         ck_assert_int_eq(role_of(0, 0, NULL, 0), ROLE_ADMIN);
         ck_assert_int_eq(role_of(geteuid(), 54321, NULL, 0), ROLE_ADMIN);
         ck_assert_int_eq(role_of(54321, 54321, NULL, 0), ROLE_PUBLIC);
-        ck_assert_int_eq(role_of(54321, 0, (gid_t[]){ 0 }, 1), ROLE_PUBLIC); /* root's group is not root */
+        ck_assert_int_eq(role_of(54321, 0, (gid_t[]){ 0 }, 1),
+                         ROLE_PUBLIC); /* root's group is not root */
         ck_assert_int_eq(role_of((uid_t) -1, (gid_t) -1, NULL, 0), ROLE_PUBLIC);
 }
 END_TEST
@@ -73,7 +76,12 @@ static const struct {
         { "by uid, in no group of use", 1001, 5, { 6, 7, 8 }, 3, ROLE_READER },
         { "by primary group", 1234, 2001, { 0 }, 0, ROLE_OPERATOR },
         { "by the last of the other groups", 1234, 1, { 5, 6, 2001 }, 3, ROLE_OPERATOR },
-        { "a group behind the end of the list does not count", 1234, 1, { 5, 6, 2001 }, 2, ROLE_PUBLIC },
+        { "a group behind the end of the list does not count",
+          1234,
+          1,
+          { 5, 6, 2001 },
+          2,
+          ROLE_PUBLIC },
         { "the highest counts, however it is come by", 1001, 2001, { 0 }, 0, ROLE_OPERATOR },
         { "the highest counts, whichever was said first", 1003, 2001, { 2001 }, 1, ROLE_ADMIN },
         { "a uid is no gid", 2001, 1, { 0 }, 0, ROLE_PUBLIC },
@@ -86,8 +94,9 @@ START_TEST(the_highest_role_of_uid_and_groups_counts) {
         add(ROLE_ADMIN, "uid:1003");
         add(ROLE_READER, "uid:1003");
         add(ROLE_OPERATOR, "gid:2001");
-        ck_assert_msg(role_of(peers[_i].uid, peers[_i].gid, peers[_i].groups, peers[_i].group_count) == peers[_i].role, "%s",
-                      peers[_i].why);
+        ck_assert_msg(role_of(peers[_i].uid, peers[_i].gid, peers[_i].groups,
+                              peers[_i].group_count) == peers[_i].role,
+                      "%s", peers[_i].why);
 }
 END_TEST
 
@@ -184,7 +193,8 @@ START_TEST(a_role_may_all_that_the_ones_before_it_may) {
                         const struct principal p = { .role = (enum role) has, .text = "uid:1001" };
                         struct error err = { 0 };
 
-                        ck_assert_int_eq(principal_require(&p, (enum role) wanted, "this", &err), has >= wanted ? 0 : -1);
+                        ck_assert_int_eq(principal_require(&p, (enum role) wanted, "this", &err),
+                                         has >= wanted ? 0 : -1);
                         ck_assert_int_eq(err.code, has >= wanted ? ERR_NONE : ERR_FORBIDDEN);
                 }
         }
@@ -194,17 +204,21 @@ END_TEST
 static const struct {
         enum role wanted;
         const char *setting;
-} ways_out[] = { { ROLE_READER, "[Access] Reader=" }, { ROLE_OPERATOR, "[Access] Operator=" }, { ROLE_ADMIN, "[Access] Admin=" } };
+} ways_out[] = { { ROLE_READER, "[Access] Reader=" },
+                 { ROLE_OPERATOR, "[Access] Operator=" },
+                 { ROLE_ADMIN, "[Access] Admin=" } };
 
 START_TEST(who_may_not_is_told_who_he_is_and_the_way_out) {
         const struct principal p = { .role = ROLE_PUBLIC, .text = "uid:1001" }, anonymous = { 0 };
         struct error err;
 
-        ck_refused(principal_require(&p, ways_out[_i].wanted, "revoking", &err), err, ERR_FORBIDDEN);
+        ck_refused(principal_require(&p, ways_out[_i].wanted, "revoking", &err), err,
+                   ERR_FORBIDDEN);
         ck_assert_ptr_nonnull(strstr(err.text, "you are uid:1001"));
         ck_assert_ptr_nonnull(strstr(err.text, "revoking"));
         ck_assert_ptr_nonnull(strstr(err.text, ways_out[_i].setting));
-        ck_refused(principal_require(&anonymous, ways_out[_i].wanted, "revoking", &err), err, ERR_FORBIDDEN);
+        ck_refused(principal_require(&anonymous, ways_out[_i].wanted, "revoking", &err), err,
+                   ERR_FORBIDDEN);
         ck_assert_ptr_nonnull(strstr(err.text, "you are anonymous"));
 }
 END_TEST
@@ -219,12 +233,14 @@ int main(void) {
         tcase_add_loop_test(tc, the_highest_role_of_uid_and_groups_counts, 0, ARRAY_SIZE(peers));
         tcase_add_test(tc, users_and_groups_are_known_by_name);
         tcase_add_test(tc, what_tls_would_prove_the_kernel_does_not);
-        tcase_add_loop_test(tc, a_word_that_is_none_is_refused_and_gives_nobody_a_role, 0, ARRAY_SIZE(bad_words));
+        tcase_add_loop_test(tc, a_word_that_is_none_is_refused_and_gives_nobody_a_role, 0,
+                            ARRAY_SIZE(bad_words));
         tcase_add_test(tc, a_long_name_is_refused);
         tcase_add_test(tc, the_list_has_an_end);
         tcase_add_test(tc, a_role_can_be_emptied_but_for_root);
         tcase_add_test(tc, a_role_may_all_that_the_ones_before_it_may);
-        tcase_add_loop_test(tc, who_may_not_is_told_who_he_is_and_the_way_out, 0, ARRAY_SIZE(ways_out));
+        tcase_add_loop_test(tc, who_may_not_is_told_who_he_is_and_the_way_out, 0,
+                            ARRAY_SIZE(ways_out));
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

@@ -41,14 +41,20 @@ static const struct {
         enum profile_enrolment enrolment;
         bool wildcards, nocheck;
 } promised[] = {
-        { "admin", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP) | SAN_BIT(SAN_EMAIL), EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_ADMIN, false, false },
-        { "client", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP) | SAN_BIT(SAN_EMAIL) | SAN_BIT(SAN_URI), EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_TOKEN,
-          false, false },
-        { "device", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 365, 825, 30, ENROLMENT_TOKEN, false, false },
-        { "ocsp", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_OCSP_SIGNING, 7, 30, 0, ENROLMENT_INTERNAL, false, true },
-        { "peer", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_TOKEN, true, false },
-        { "server", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH, 90, 397, 0, ENROLMENT_TOKEN, true, false },
-        { "user", SAN_BIT(SAN_EMAIL), EKU_CLIENT_AUTH | EKU_EMAIL_PROTECTION, 365, 825, 0, ENROLMENT_APPROVAL, false, false },
+        { "admin", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP) | SAN_BIT(SAN_EMAIL), EKU_CLIENT_AUTH, 90,
+          397, 0, ENROLMENT_ADMIN, false, false },
+        { "client", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP) | SAN_BIT(SAN_EMAIL) | SAN_BIT(SAN_URI),
+          EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_TOKEN, false, false },
+        { "device", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 365, 825,
+          30, ENROLMENT_TOKEN, false, false },
+        { "ocsp", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_OCSP_SIGNING, 7, 30, 0,
+          ENROLMENT_INTERNAL, false, true },
+        { "peer", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 90, 397, 0,
+          ENROLMENT_TOKEN, true, false },
+        { "server", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH, 90, 397, 0,
+          ENROLMENT_TOKEN, true, false },
+        { "user", SAN_BIT(SAN_EMAIL), EKU_CLIENT_AUTH | EKU_EMAIL_PROTECTION, 365, 825, 0,
+          ENROLMENT_APPROVAL, false, false },
 };
 
 START_TEST(the_built_in_profiles_are_as_promised) {
@@ -112,9 +118,12 @@ START_TEST(a_file_makes_a_profile_of_its_name) {
         const struct profile *p;
         struct error err = { 0 };
 
-        ck_ok(load("iot.conf", "# things\n[Profile]\nDescription=Things\nNameTypes=dns uri\nKeyTypes=ecdsa-p256, ed25519\nRsaBitsMin=3072\n"
+        ck_ok(load("iot.conf",
+                   "# things\n[Profile]\nDescription=Things\nNameTypes=dns uri\nKeyTypes=ecdsa-p256, ed25519\nRsaBitsMin=3072\n"
                    "RsaBitsMax=4096\nKeyUsage=digitalSignature keyAgreement\nExtendedKeyUsage=clientAuth codeSigning\nValidity=30d\nValidityMax=2y\n"
-                   "Backdate=10m\nGrace=5d\nEnrolment=approval\nWildcards=yes\nStrictExtensions=no\n", &set, &err), err);
+                   "Backdate=10m\nGrace=5d\nEnrolment=approval\nWildcards=yes\nStrictExtensions=no\n",
+                   &set, &err),
+              err);
         p = profiles_find(set, "iot", &err);
         ck_assert_ptr_nonnull(p);
         ck_assert_str_eq(p->description, "Things");
@@ -123,8 +132,10 @@ START_TEST(a_file_makes_a_profile_of_its_name) {
         ck_assert(p->rsa_bits_min == 3072 && p->rsa_bits_max == 4096);
         ck_assert_uint_eq(p->key_usage, KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT);
         ck_assert_uint_eq(p->extended_key_usage, EKU_CLIENT_AUTH | EKU_CODE_SIGNING);
-        ck_assert(p->validity_default_s == 30 * DAY && p->validity_max_s == 730 * DAY && p->backdate_s == 600 && p->grace_s == 5 * DAY);
-        ck_assert(p->enrolment == ENROLMENT_APPROVAL && p->wildcards && !p->strict_extensions && !p->ocsp_nocheck);
+        ck_assert(p->validity_default_s == 30 * DAY && p->validity_max_s == 730 * DAY &&
+                  p->backdate_s == 600 && p->grace_s == 5 * DAY);
+        ck_assert(p->enrolment == ENROLMENT_APPROVAL && p->wildcards && !p->strict_extensions &&
+                  !p->ocsp_nocheck);
         ck_assert_uint_eq(profiles_count(set), ARRAY_SIZE(promised) + 1);
 }
 END_TEST
@@ -137,7 +148,9 @@ START_TEST(a_file_that_says_nothing_makes_a_server) {
         ck_ok(load("iot.conf", "", &set, &err), err);
         p = profiles_find(set, "iot", NULL);
         server = profiles_find(set, "server", NULL);
-        ck_assert(p->name_types == server->name_types && p->extended_key_usage == server->extended_key_usage && p->key_types == server->key_types);
+        ck_assert(p->name_types == server->name_types &&
+                  p->extended_key_usage == server->extended_key_usage &&
+                  p->key_types == server->key_types);
         ck_assert_msg(!p->wildcards, "wildcards are asked for");
         ck_assert_int_ne(memcmp(p->digest, server->digest, PROFILE_DIGEST_SIZE), 0);
 }
@@ -169,35 +182,55 @@ END_TEST
 static const struct {
         const char *why, *file, *text, *words;
 } refused[] = {
-        { "an unknown setting", "iot.conf", "[Profile]\nCA=yes\n", "iot.conf:2: there is no setting CA=" },
-        { "an unknown section", "iot.conf", "\n[Extension]\nOid=2.5.29.19\n", "iot.conf:3: there is no section [Extension]" },
+        { "an unknown setting", "iot.conf", "[Profile]\nCA=yes\n",
+          "iot.conf:2: there is no setting CA=" },
+        { "an unknown section", "iot.conf", "\n[Extension]\nOid=2.5.29.19\n",
+          "iot.conf:3: there is no section [Extension]" },
         { "a line that is none", "iot.conf", "[Profile]\nValidity=7d\nwhat\n", "iot.conf:3" },
-        { "a NUL-less but endless line", "iot.conf", "[Profile]\nDescription=@long@\n", "iot.conf:2" },
-        { "an unknown kind of name", "iot.conf", "[Profile]\nNameTypes=dns dirname\n", "iot.conf:2: NameTypes=: 'dirname' is none of dns, ip" },
+        { "a NUL-less but endless line", "iot.conf", "[Profile]\nDescription=@long@\n",
+          "iot.conf:2" },
+        { "an unknown kind of name", "iot.conf", "[Profile]\nNameTypes=dns dirname\n",
+          "iot.conf:2: NameTypes=: 'dirname' is none of dns, ip" },
         { "no kind of name", "iot.conf", "[Profile]\nNameTypes=\n", "iot.conf:2" },
-        { "an unknown key type", "iot.conf", "[Profile]\nKeyTypes=ecdsa-p192\n", "iot.conf:2: KeyTypes=: 'ecdsa-p192'" },
-        { "an unknown usage", "iot.conf", "[Profile]\n\n\nKeyUsage=certSign\n", "iot.conf:4: KeyUsage=: 'certSign'" },
-        { "an unknown extended usage", "iot.conf", "[Profile]\nExtendedKeyUsage=anyExtendedKeyUsage\n", "iot.conf:2: ExtendedKeyUsage=" },
-        { "a bad duration", "iot.conf", "[Profile]\nValidity=90 fortnights\n", "iot.conf:2: Validity=" },
+        { "an unknown key type", "iot.conf", "[Profile]\nKeyTypes=ecdsa-p192\n",
+          "iot.conf:2: KeyTypes=: 'ecdsa-p192'" },
+        { "an unknown usage", "iot.conf", "[Profile]\n\n\nKeyUsage=certSign\n",
+          "iot.conf:4: KeyUsage=: 'certSign'" },
+        { "an unknown extended usage", "iot.conf",
+          "[Profile]\nExtendedKeyUsage=anyExtendedKeyUsage\n", "iot.conf:2: ExtendedKeyUsage=" },
+        { "a bad duration", "iot.conf", "[Profile]\nValidity=90 fortnights\n",
+          "iot.conf:2: Validity=" },
         { "a negative duration", "iot.conf", "[Profile]\nValidity=-1d\n", "iot.conf:2: Validity=" },
         { "a bad number", "iot.conf", "[Profile]\nRsaBitsMin=0x800\n", "iot.conf:2: RsaBitsMin=" },
         { "a bad boolean", "iot.conf", "[Profile]\nWildcards=perhaps\n", "iot.conf:2: Wildcards=" },
-        { "an unknown enrolment", "iot.conf", "[Profile]\nEnrolment=anybody\n", "iot.conf:2: Enrolment=" },
-        { "the CA's own enrolment", "iot.conf", "[Profile]\nEnrolment=internal\n", "iot.conf:2: Enrolment=" },
-        { "keyCertSign", "iot.conf", "[Profile]\nKeyUsage=digitalSignature keyCertSign\n", "iot.conf: KeyUsage=" },
+        { "an unknown enrolment", "iot.conf", "[Profile]\nEnrolment=anybody\n",
+          "iot.conf:2: Enrolment=" },
+        { "the CA's own enrolment", "iot.conf", "[Profile]\nEnrolment=internal\n",
+          "iot.conf:2: Enrolment=" },
+        { "keyCertSign", "iot.conf", "[Profile]\nKeyUsage=digitalSignature keyCertSign\n",
+          "iot.conf: KeyUsage=" },
         { "cRLSign", "iot.conf", "[Profile]\nKeyUsage=cRLSign\n", "iot.conf: KeyUsage=" },
-        { "encipherOnly", "iot.conf", "[Profile]\nKeyUsage=keyAgreement encipherOnly\n", "iot.conf: KeyUsage=" },
-        { "OCSPSigning", "iot.conf", "[Profile]\nExtendedKeyUsage=OCSPSigning\n", "iot.conf: ExtendedKeyUsage=OCSPSigning" },
+        { "encipherOnly", "iot.conf", "[Profile]\nKeyUsage=keyAgreement encipherOnly\n",
+          "iot.conf: KeyUsage=" },
+        { "OCSPSigning", "iot.conf", "[Profile]\nExtendedKeyUsage=OCSPSigning\n",
+          "iot.conf: ExtendedKeyUsage=OCSPSigning" },
         { "RSA under 2048", "iot.conf", "[Profile]\nRsaBitsMin=1024\n", "iot.conf: RsaBitsMin=" },
         { "RSA over 8192", "iot.conf", "[Profile]\nRsaBitsMax=16384\n", "iot.conf: RsaBitsMin=" },
-        { "RSA the wrong way round", "iot.conf", "[Profile]\nRsaBitsMin=4096\nRsaBitsMax=2048\n", "iot.conf: RsaBitsMin=" },
-        { "826 days for servers", "iot.conf", "[Profile]\nValidityMax=826d\n", "iot.conf: ValidityMax=" },
-        { "825 days and a second", "iot.conf", "[Profile]\nValidityMax=71280001s\n", "iot.conf: ValidityMax=" },
-        { "a default over the maximum", "iot.conf", "[Profile]\nValidity=100d\nValidityMax=50d\n", "iot.conf: Validity=" },
-        { "a default of 59 seconds", "iot.conf", "[Profile]\nValidity=59s\nBackdate=0\n", "iot.conf: Validity=" },
+        { "RSA the wrong way round", "iot.conf", "[Profile]\nRsaBitsMin=4096\nRsaBitsMax=2048\n",
+          "iot.conf: RsaBitsMin=" },
+        { "826 days for servers", "iot.conf", "[Profile]\nValidityMax=826d\n",
+          "iot.conf: ValidityMax=" },
+        { "825 days and a second", "iot.conf", "[Profile]\nValidityMax=71280001s\n",
+          "iot.conf: ValidityMax=" },
+        { "a default over the maximum", "iot.conf", "[Profile]\nValidity=100d\nValidityMax=50d\n",
+          "iot.conf: Validity=" },
+        { "a default of 59 seconds", "iot.conf", "[Profile]\nValidity=59s\nBackdate=0\n",
+          "iot.conf: Validity=" },
         { "three days back", "iot.conf", "[Profile]\nBackdate=3d\n", "iot.conf: Backdate=" },
-        { "set back by all of its life", "iot.conf", "[Profile]\nValidity=1h\nBackdate=1h\n", "iot.conf: Backdate=" },
-        { "the CA's own profile", "ocsp.conf", "[Profile]\nValidityMax=10y\n", "ocsp.conf: the profile 'ocsp' is the CA's own" },
+        { "set back by all of its life", "iot.conf", "[Profile]\nValidity=1h\nBackdate=1h\n",
+          "iot.conf: Backdate=" },
+        { "the CA's own profile", "ocsp.conf", "[Profile]\nValidityMax=10y\n",
+          "ocsp.conf: the profile 'ocsp' is the CA's own" },
         { "a name in capitals", "IoT.conf", "", "IoT.conf: a profile's name is made of a-z" },
         { "a name with a dot", "i.o.t.conf", "", "i.o.t.conf: a profile's name" },
         { "a name that begins with -", "-iot.conf", "", "-iot.conf: a profile's name" },
@@ -210,11 +243,15 @@ START_TEST(a_bad_file_is_refused_with_its_place) {
         const char *long_at = strstr(refused[_i].text, "@long@");
         struct error err;
 
-        buffer_append(&text, BYTES(refused[_i].text, long_at ? (size_t) (long_at - refused[_i].text) : strlen(refused[_i].text)));
+        buffer_append(&text,
+                      BYTES(refused[_i].text,
+                            long_at ? (size_t) (long_at - refused[_i].text)
+                                    : strlen(refused[_i].text)));
         for (int i = 0; long_at && i < 5000; i++)
                 buffer_text(&text, "x");
         ck_refused(load(refused[_i].file, buffer_string(&text), &set, &err), err, ERR_CONFIG);
-        ck_assert_msg(strstr(err.text, refused[_i].words), "%s: '%s' is not in '%s'", refused[_i].why, refused[_i].words, err.text);
+        ck_assert_msg(strstr(err.text, refused[_i].words), "%s: '%s' is not in '%s'",
+                      refused[_i].why, refused[_i].words, err.text);
         ck_assert_ptr_eq(set, (void *) 0x1);
 }
 END_TEST
@@ -257,8 +294,19 @@ END_TEST
 /* ---- digests ---- */
 
 static const char *const meaningful[] = {
-        "NameTypes=dns", "KeyTypes=rsa", "RsaBitsMin=3072", "RsaBitsMax=4096", "KeyUsage=digitalSignature", "ExtendedKeyUsage=clientAuth",
-        "Validity=91d", "ValidityMax=398d", "Backdate=2h", "Grace=1d", "Enrolment=approval", "Wildcards=no", "StrictExtensions=no",
+        "NameTypes=dns",
+        "KeyTypes=rsa",
+        "RsaBitsMin=3072",
+        "RsaBitsMax=4096",
+        "KeyUsage=digitalSignature",
+        "ExtendedKeyUsage=clientAuth",
+        "Validity=91d",
+        "ValidityMax=398d",
+        "Backdate=2h",
+        "Grace=1d",
+        "Enrolment=approval",
+        "Wildcards=no",
+        "StrictExtensions=no",
 };
 
 START_TEST(a_digest_changes_with_all_that_a_profile_means) {
@@ -269,8 +317,12 @@ START_TEST(a_digest_changes_with_all_that_a_profile_means) {
 
         (void) snprintf(text, sizeof(text), "[Profile]\n%s\n", meaningful[_i]);
         ck_ok(load("server.conf", text, &set, &err), err);
-        ck_assert_int_ne(memcmp(profiles_find(plain, "server", NULL)->digest, profiles_find(set, "server", NULL)->digest, PROFILE_DIGEST_SIZE), 0);
-        ck_assert_int_eq(memcmp(profiles_find(plain, "peer", NULL)->digest, profiles_find(set, "peer", NULL)->digest, PROFILE_DIGEST_SIZE), 0);
+        ck_assert_int_ne(memcmp(profiles_find(plain, "server", NULL)->digest,
+                                profiles_find(set, "server", NULL)->digest, PROFILE_DIGEST_SIZE),
+                         0);
+        ck_assert_int_eq(memcmp(profiles_find(plain, "peer", NULL)->digest,
+                                profiles_find(set, "peer", NULL)->digest, PROFILE_DIGEST_SIZE),
+                         0);
 }
 END_TEST
 
@@ -279,8 +331,13 @@ START_TEST(a_digest_does_not_change_with_words_for_people) {
         CAD_AUTO(profiles_free) struct profile_set *set = NULL;
         struct error err = { 0 };
 
-        ck_ok(load("server.conf", "# words\n[Profile]\nDescription=Our servers\nNameTypes=ip dns ip\nValidity=2160h\n", &set, &err), err);
-        ck_assert_int_eq(memcmp(profiles_find(plain, "server", NULL)->digest, profiles_find(set, "server", NULL)->digest, PROFILE_DIGEST_SIZE), 0);
+        ck_ok(load("server.conf",
+                   "# words\n[Profile]\nDescription=Our servers\nNameTypes=ip dns ip\nValidity=2160h\n",
+                   &set, &err),
+              err);
+        ck_assert_int_eq(memcmp(profiles_find(plain, "server", NULL)->digest,
+                                profiles_find(set, "server", NULL)->digest, PROFILE_DIGEST_SIZE),
+                         0);
 }
 END_TEST
 
@@ -292,7 +349,8 @@ START_TEST(key_encipherment_is_for_rsa_alone) {
 
         for (enum key_type type = 0; type < KEY_TYPE_COUNT; type++)
                 ck_assert_uint_eq(profile_key_usage(server, type),
-                                  type == KEY_RSA ? KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT : KU_DIGITAL_SIGNATURE);
+                                  type == KEY_RSA ? KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT
+                                                  : KU_DIGITAL_SIGNATURE);
 }
 END_TEST
 
@@ -305,13 +363,20 @@ START_TEST(a_key_is_held_against_types_and_sizes) {
                 unsigned bits;
                 enum error_code code;
         } rows[] = {
-                { "server", KEY_RSA, 2048, ERR_NONE },      { "server", KEY_ECDSA_P521, 0, ERR_NONE },
-                { "iot", KEY_ECDSA_P256, 0, ERR_NONE },     { "iot", KEY_ECDSA_P384, 0, ERR_KEY_UNSUPPORTED },
-                { "iot", KEY_ED25519, 0, ERR_KEY_UNSUPPORTED }, { "iot", KEY_RSA, 2048, ERR_KEY_WEAK },
-                { "iot", KEY_RSA, 3072, ERR_NONE },         { "iot", KEY_RSA, 3080, ERR_KEY_UNSUPPORTED },
+                { "server", KEY_RSA, 2048, ERR_NONE },
+                { "server", KEY_ECDSA_P521, 0, ERR_NONE },
+                { "iot", KEY_ECDSA_P256, 0, ERR_NONE },
+                { "iot", KEY_ECDSA_P384, 0, ERR_KEY_UNSUPPORTED },
+                { "iot", KEY_ED25519, 0, ERR_KEY_UNSUPPORTED },
+                { "iot", KEY_RSA, 2048, ERR_KEY_WEAK },
+                { "iot", KEY_RSA, 3072, ERR_NONE },
+                { "iot", KEY_RSA, 3080, ERR_KEY_UNSUPPORTED },
         };
 
-        ck_ok(load("iot.conf", "[Profile]\nKeyTypes=ecdsa-p256 rsa\nRsaBitsMin=3072\nRsaBitsMax=3072\n", &set, &err), err);
+        ck_ok(load("iot.conf",
+                   "[Profile]\nKeyTypes=ecdsa-p256 rsa\nRsaBitsMin=3072\nRsaBitsMax=3072\n", &set,
+                   &err),
+              err);
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
                 CAD_AUTO(public_key_free) struct public_key *key = NULL;
                 CAD_AUTO(buffer_done) struct buffer spki = { 0 };
@@ -331,15 +396,18 @@ START_TEST(names_are_held_against_kinds_and_wildcards) {
         CAD_AUTO(san_list_done) struct san_list list = { .count = 0 };
         struct error err = { 0 };
 
-        ck_refused(profile_check_names(profiles_find(set, "server", NULL), &list, "names", &err), err, ERR_NAMES_MISSING);
+        ck_refused(profile_check_names(profiles_find(set, "server", NULL), &list, "names", &err),
+                   err, ERR_NAMES_MISSING);
         ck_assert_str_eq(err.field, "names");
         ck_ok(san_list_add_text(&list, "nas.lan", &err), err);
         ck_ok(san_list_add_text(&list, "*.nas.lan", &err), err);
         ck_ok(profile_check_names(profiles_find(set, "server", NULL), &list, "names", &err), err);
-        ck_refused(profile_check_names(profiles_find(set, "device", NULL), &list, "names", &err), err, ERR_NAME_NOT_ALLOWED);
+        ck_refused(profile_check_names(profiles_find(set, "device", NULL), &list, "names", &err),
+                   err, ERR_NAME_NOT_ALLOWED);
         ck_assert_str_eq(err.field, "names[1]");
         ck_ok(san_list_add_text(&list, "a@nas.lan", &err), err);
-        ck_refused(profile_check_names(profiles_find(set, "peer", NULL), &list, "csr.san", &err), err, ERR_NAME_NOT_ALLOWED);
+        ck_refused(profile_check_names(profiles_find(set, "peer", NULL), &list, "csr.san", &err),
+                   err, ERR_NAME_NOT_ALLOWED);
         ck_assert_str_eq(err.field, "csr.san[2]");
 }
 END_TEST
@@ -351,8 +419,8 @@ START_TEST(every_bit_has_a_name) {
                 ck_assert_ptr_nonnull(key_usage_name(bit));
         for (enum key_type type = 0; type < KEY_TYPE_COUNT; type++)
                 ck_assert_ptr_nonnull(key_type_setting(KEY_BIT(type)));
-        ck_assert(name_type_name(SAN_BIT(SAN_DNS)) && name_type_name(SAN_BIT(SAN_IP)) && name_type_name(SAN_BIT(SAN_EMAIL)) &&
-                  name_type_name(SAN_BIT(SAN_URI)));
+        ck_assert(name_type_name(SAN_BIT(SAN_DNS)) && name_type_name(SAN_BIT(SAN_IP)) &&
+                  name_type_name(SAN_BIT(SAN_EMAIL)) && name_type_name(SAN_BIT(SAN_URI)));
         ck_assert_uint_eq(eku_oid(0).size, 0);
         ck_assert_ptr_null(eku_name(1u << 30));
         ck_assert_str_eq(profile_enrolment_name(ENROLMENT_INTERNAL), "internal");
@@ -376,7 +444,8 @@ int main(void) {
         tcase_add_loop_test(tc, a_bad_file_is_refused_with_its_place, 0, ARRAY_SIZE(refused));
         tcase_add_test(tc, a_file_that_others_could_have_written_is_refused);
         tcase_add_test(tc, there_are_64_profiles_at_most);
-        tcase_add_loop_test(tc, a_digest_changes_with_all_that_a_profile_means, 0, ARRAY_SIZE(meaningful));
+        tcase_add_loop_test(tc, a_digest_changes_with_all_that_a_profile_means, 0,
+                            ARRAY_SIZE(meaningful));
         tcase_add_test(tc, a_digest_does_not_change_with_words_for_people);
         tcase_add_test(tc, key_encipherment_is_for_rsa_alone);
         tcase_add_test(tc, a_key_is_held_against_types_and_sizes);

@@ -23,8 +23,13 @@ union results {
 };
 
 static struct bytes put_issue(uint32_t id) {
-        struct sign_issue issue = { .issuer = "int-1", .profile = "server", .profile_digest = { 1, 2, 3 }, .spki = BYTES_LITERAL("spki"),
-                                    .common_name = "nas.lan", .names = BYTES_LITERAL("names"), .validity = { -1, INT64_MAX } };
+        struct sign_issue issue = { .issuer = "int-1",
+                                    .profile = "server",
+                                    .profile_digest = { 1, 2, 3 },
+                                    .spki = BYTES_LITERAL("spki"),
+                                    .common_name = "nas.lan",
+                                    .names = BYTES_LITERAL("names"),
+                                    .validity = { -1, INT64_MAX } };
 
         return sign_issue_encode(frame, id, &issue);
 }
@@ -53,10 +58,19 @@ static int get_error(struct frame_reader *fields, union results *ret, struct err
 }
 
 static struct bytes put_hello(uint32_t id) {
-        struct sign_hello hello = { .ca_id = "ab", .replaces = "cd", .name = "Home CA", .public_url = "http://ca.lan", .issued = 7,
-                                    .root_key_present = true, .uid = 1000, .root = BYTES_LITERAL("root"), .issuer_count = 2,
-                                    .issuers = { { "int-1", SIGNER_ISSUER_ACTIVE, BYTES_LITERAL("one") },
-                                                 { "int-2", SIGNER_ISSUER_STANDBY, BYTES_LITERAL("two") } } };
+        struct sign_hello hello = {
+                .ca_id = "ab",
+                .replaces = "cd",
+                .name = "Home CA",
+                .public_url = "http://ca.lan",
+                .issued = 7,
+                .root_key_present = true,
+                .uid = 1000,
+                .root = BYTES_LITERAL("root"),
+                .issuer_count = 2,
+                .issuers = { { "int-1", SIGNER_ISSUER_ACTIVE, BYTES_LITERAL("one") },
+                             { "int-2", SIGNER_ISSUER_STANDBY, BYTES_LITERAL("two") } }
+        };
 
         return sign_hello_encode(frame, id, &hello);
 }
@@ -66,7 +80,9 @@ static int get_hello(struct frame_reader *fields, union results *ret, struct err
 }
 
 static struct bytes put_status(uint32_t id) {
-        struct sign_status status = { .issued = 5, .last_hour = 4, .per_hour = 10000, .clock = "", .log = "full" };
+        struct sign_status status = {
+                .issued = 5, .last_hour = 4, .per_hour = 10000, .clock = "", .log = "full"
+        };
 
         return sign_status_encode(frame, id, &status);
 }
@@ -109,9 +125,12 @@ static void check_refused(size_t i, struct bytes octets, const char *why, size_t
 
         memset(&ret, MARK, sizeof(ret));
         memset(&untouched, MARK, sizeof(untouched));
-        ck_assert_msg(decode(i, octets, &ret, &err) == -1, "%s: taken: %s %zu", messages[i].what, why, at);
-        ck_assert_msg(err.code == ERR_MESSAGE_MALFORMED, "%s: %s %zu: %s", messages[i].what, why, at, error_slug(err.code));
-        ck_assert_msg(memcmp(&ret, &untouched, sizeof(ret)) == 0, "%s: %s %zu: a result on failure", messages[i].what, why, at);
+        ck_assert_msg(decode(i, octets, &ret, &err) == -1, "%s: taken: %s %zu", messages[i].what,
+                      why, at);
+        ck_assert_msg(err.code == ERR_MESSAGE_MALFORMED, "%s: %s %zu: %s", messages[i].what, why,
+                      at, error_slug(err.code));
+        ck_assert_msg(memcmp(&ret, &untouched, sizeof(ret)) == 0, "%s: %s %zu: a result on failure",
+                      messages[i].what, why, at);
 }
 
 START_TEST(a_good_message_is_read_as_it_was_written) {
@@ -203,8 +222,10 @@ START_TEST(a_field_length_that_lies_is_refused) {
         size_t size = messages[_i].put(1).size;
 
         for (size_t at = 12; at < size;) {
-                size_t field = (size_t) frame[at] << 24 | (size_t) frame[at + 1] << 16 | (size_t) frame[at + 2] << 8 | frame[at + 3];
-                const size_t lies[] = { field + 1, field + 4, size, SIGNER_FRAME_MAX, 0x7fffffff, 0x80000000, 0xfffffffc, 0xffffffff };
+                size_t field = (size_t) frame[at] << 24 | (size_t) frame[at + 1] << 16 |
+                        (size_t) frame[at + 2] << 8 | frame[at + 3];
+                const size_t lies[] = { field + 1,  field + 4,  size,       SIGNER_FRAME_MAX,
+                                        0x7fffffff, 0x80000000, 0xfffffffc, 0xffffffff };
 
                 for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
                         memcpy(copy, frame, size);
@@ -223,8 +244,9 @@ START_TEST(the_header_is_held_to_its_word) {
                 size_t at;
                 uint8_t value;
         } wrong[] = {
-                { "another length", 3, 0 },  { "4 GiB", 0, 0xff },       { "version 0", 4, 0 },
-                { "version 2", 4, 2 },       { "version 255", 4, 0xff }, { "a reserved octet", 6, 1 },
+                { "another length", 3, 0 },   { "4 GiB", 0, 0xff },
+                { "version 0", 4, 0 },        { "version 2", 4, 2 },
+                { "version 255", 4, 0xff },   { "a reserved octet", 6, 1 },
                 { "the other one", 7, 0x80 },
         };
 
@@ -235,8 +257,11 @@ START_TEST(the_header_is_held_to_its_word) {
 
                 memcpy(copy, octets.data, octets.size);
                 copy[wrong[i].at] = wrong[i].value;
-                ck_refused(frame_open(BYTES(copy, octets.size), &header, &fields, &err), err, ERR_MESSAGE_MALFORMED);
-                ck_assert_msg(header.id == 3, "%s: the id is readable, so that the answer finds its call", wrong[i].why);
+                ck_refused(frame_open(BYTES(copy, octets.size), &header, &fields, &err), err,
+                           ERR_MESSAGE_MALFORMED);
+                ck_assert_msg(header.id == 3,
+                              "%s: the id is readable, so that the answer finds its call",
+                              wrong[i].why);
                 ck_assert_ptr_eq(fields.at, copy);
         }
 }
@@ -252,13 +277,21 @@ START_TEST(a_frame_over_the_maximum_is_refused) {
         set_length(large, SIGNER_FRAME_MAX);
         ck_ok(frame_open(BYTES(large, SIGNER_FRAME_MAX), &header, &fields, &err), err);
         set_length(large, SIGNER_FRAME_MAX + 1);
-        ck_refused(frame_open(BYTES(large, SIGNER_FRAME_MAX + 1), &header, &fields, &err), err, ERR_MESSAGE_MALFORMED);
+        ck_refused(frame_open(BYTES(large, SIGNER_FRAME_MAX + 1), &header, &fields, &err), err,
+                   ERR_MESSAGE_MALFORMED);
 }
 END_TEST
 
 /* ---- maxima of fields ---- */
 
-static const size_t issue_maxima[] = { SIGNER_ISSUER_MAX - 1, PROFILE_NAME_MAX - 1, PROFILE_DIGEST_SIZE, SPKI_MAX, 64, CERT_MAX, 8, 8 };
+static const size_t issue_maxima[] = { SIGNER_ISSUER_MAX - 1,
+                                       PROFILE_NAME_MAX - 1,
+                                       PROFILE_DIGEST_SIZE,
+                                       SPKI_MAX,
+                                       64,
+                                       CERT_MAX,
+                                       8,
+                                       8 };
 
 /* An ISSUE in which field @which has @size octets of 'x' and all others are as long as they may be. */
 static struct bytes issue_with(size_t which, size_t size) {
@@ -278,9 +311,11 @@ START_TEST(each_field_of_an_issue_has_a_maximum) {
         bool fixed = max == 8 || (size_t) _i == 2;
 
         ck_ok(decode(0, issue_with((size_t) _i, max), &ret, &err), err);
-        check_refused(0, issue_with((size_t) _i, max + 1), "one past the maximum of field", (size_t) _i);
+        check_refused(0, issue_with((size_t) _i, max + 1), "one past the maximum of field",
+                      (size_t) _i);
         if (fixed)
-                check_refused(0, issue_with((size_t) _i, max - 1), "one short in fixed field", (size_t) _i);
+                check_refused(0, issue_with((size_t) _i, max - 1), "one short in fixed field",
+                              (size_t) _i);
         else
                 ck_ok(decode(0, issue_with((size_t) _i, 0), &ret, &err), err);
 }
@@ -301,10 +336,14 @@ START_TEST(a_hello_holds_to_its_numbers) {
                 const char *why;
                 int64_t flag, count, state;
         } wrong[] = {
-                { "a flag of 2", 2, 1, 0 },          { "a negative flag", -1, 1, 0 },     { "no issuer", 0, 0, 0 },
-                { "-1 issuers", 0, -1, 0 },          { "one issuer too many", 0, SIGNER_ISSUERS_MAX + 1, 0 },
+                { "a flag of 2", 2, 1, 0 },
+                { "a negative flag", -1, 1, 0 },
+                { "no issuer", 0, 0, 0 },
+                { "-1 issuers", 0, -1, 0 },
+                { "one issuer too many", 0, SIGNER_ISSUERS_MAX + 1, 0 },
                 { "2^32 + 1 issuers", 0, INT64_C(4294967297), 0 },
-                { "an unknown state", 0, 1, SIGNER_ISSUER_STATE_COUNT }, { "a negative state", 0, 1, -1 },
+                { "an unknown state", 0, 1, SIGNER_ISSUER_STATE_COUNT },
+                { "a negative state", 0, 1, -1 },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
@@ -319,7 +358,8 @@ START_TEST(a_hello_holds_to_its_numbers) {
                 frame_put_number(&w, 0);
                 frame_put(&w, BYTES_LITERAL("root"));
                 frame_put_number(&w, wrong[i].count);
-                for (int64_t n = 0; n < (wrong[i].count < 1 || wrong[i].count > 20 ? 1 : wrong[i].count); n++) {
+                for (int64_t n = 0;
+                     n < (wrong[i].count < 1 || wrong[i].count > 20 ? 1 : wrong[i].count); n++) {
                         frame_put(&w, BYTES_LITERAL("int-1"));
                         frame_put_number(&w, wrong[i].state);
                         frame_put(&w, BYTES_LITERAL("der"));
@@ -340,7 +380,8 @@ START_TEST(an_error_with_an_unknown_slug_is_an_internal_one) {
         frame_put(&w, BYTES_LITERAL("a\x1b[31m sentence"));
         ck_ok(decode(2, frame_end(&w), &ret, &err), err);
         ck_assert_int_eq(ret.error.code, ERR_INTERNAL);
-        ck_assert_msg(!strchr(ret.error.text, '\x1b'), "a control character came through: %s", ret.error.text);
+        ck_assert_msg(!strchr(ret.error.text, '\x1b'), "a control character came through: %s",
+                      ret.error.text);
 }
 END_TEST
 
@@ -364,7 +405,8 @@ START_TEST(what_does_not_fit_is_no_frame) {
 END_TEST
 
 START_TEST(numbers_come_back_as_they_went) {
-        static const int64_t numbers[] = { 0, 1, -1, 255, 256, INT64_MAX, INT64_MIN, INT64_C(0x0123456789abcdef) };
+        static const int64_t numbers[] = { 0,   1,         -1,        255,
+                                           256, INT64_MAX, INT64_MIN, INT64_C(0x0123456789abcdef) };
         struct signer_header header;
         struct frame_reader fields;
         struct error err = { 0 };
@@ -384,7 +426,9 @@ END_TEST
 
 START_TEST(the_largest_certificate_fits_into_a_frame) {
         memset(large, 'x', sizeof(large));
-        ck_assert_uint_gt(sign_certificate_encode(frame, 1, "123456789012345", BYTES(large, CERT_MAX)).size, CERT_MAX);
+        ck_assert_uint_gt(
+                sign_certificate_encode(frame, 1, "123456789012345", BYTES(large, CERT_MAX)).size,
+                CERT_MAX);
 }
 END_TEST
 

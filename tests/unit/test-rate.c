@@ -41,10 +41,12 @@ START_TEST(the_hour_slides_by_the_minute) {
 
         for (int64_t minute = 0; minute < 200; minute++) {
                 rate_count(&rate, NOW + minute * MINUTE);
-                ck_assert_uint_eq(rate_last_hour(&rate, NOW + minute * MINUTE), minute < RATE_SLOTS ? minute + 1 : RATE_SLOTS);
+                ck_assert_uint_eq(rate_last_hour(&rate, NOW + minute * MINUTE),
+                                  minute < RATE_SLOTS ? minute + 1 : RATE_SLOTS);
         }
         for (int64_t minute = 1; minute < 70; minute++)
-                ck_assert_uint_eq(rate_last_hour(&rate, NOW + (199 + minute) * MINUTE), minute < RATE_SLOTS ? RATE_SLOTS - minute : 0);
+                ck_assert_uint_eq(rate_last_hour(&rate, NOW + (199 + minute) * MINUTE),
+                                  minute < RATE_SLOTS ? RATE_SLOTS - minute : 0);
         /* at no second does it forget what is less than an hour old */
         for (int64_t second = 0; second < MINUTE; second++) {
                 struct rate one = { 0 };
@@ -71,7 +73,8 @@ START_TEST(looking_at_a_wrong_time_forgets_nothing) {
         struct error err = { 0 };
 
         rate_count(&rate, NOW);
-        ck_assert_uint_eq(rate_last_hour(&rate, NOW + INT64_C(10) * 365 * 24 * HOUR), 0); /* a status asked for while the clock was wrong */
+        ck_assert_uint_eq(rate_last_hour(&rate, NOW + INT64_C(10) * 365 * 24 * HOUR),
+                          0); /* a status asked for while the clock was wrong */
         ck_assert_uint_eq(rate_last_hour(&rate, 0), 1);
         ck_refused(rate_check(&rate, NOW, &err), err, ERR_RATE_LIMITED);
         ck_ok(rate_check(&rate, NOW + HOUR + MINUTE, &err), err);

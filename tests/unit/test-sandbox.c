@@ -29,40 +29,87 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+        __has_feature(memory_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
 
 static int pair[2];
 
-static void do_open(void) { (void) !open("/dev/null", O_RDONLY | O_CLOEXEC); }
-static void do_create(void) { (void) !open("/tmp/cad-unit-must-not-be", O_RDWR | O_CREAT | O_CLOEXEC, 0600); }
-static void do_exec(void) { (void) execl("/bin/true", "true", (char *) NULL); }
-static void do_fork(void) { (void) !fork(); }
-static void do_socket(void) { (void) !socket(AF_INET, SOCK_STREAM, 0); }
-static void do_unix_socket(void) { (void) !socket(AF_UNIX, SOCK_STREAM, 0); }
-static void do_connect(void) { (void) !connect(pair[0], &(struct sockaddr){ .sa_family = AF_UNIX }, sizeof(struct sockaddr)); }
-static void do_bind(void) { (void) !bind(pair[0], &(struct sockaddr){ .sa_family = AF_UNIX }, sizeof(struct sockaddr)); }
-static void do_ptrace(void) { (void) ptrace(PTRACE_TRACEME, 0, NULL, NULL); }
-static void do_read_others(void) { (void) syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0); }
-static void do_rename(void) { (void) rename("/nonexistent/a", "/nonexistent/b"); }
-static void do_unlink(void) { (void) unlink("/nonexistent/a"); }
-static void do_mount(void) { (void) syscall(SYS_mount, "a", "/nonexistent", "tmpfs", 0UL, NULL); }
-static void do_setuid(void) { (void) !setuid(getuid()); }
-static void do_kill(void) { (void) kill(getppid(), 0); }
-static void do_chmod(void) { (void) chmod("/nonexistent/a", 0777); }
-static void do_link(void) { (void) !symlink("/nonexistent/a", "/nonexistent/b"); }
-static void do_io_uring(void) { (void) syscall(SYS_io_uring_setup, 1, NULL); }
-static void do_bpf(void) { (void) syscall(SYS_bpf, 0, NULL, 0); }
-static void do_clock(void) { (void) syscall(SYS_clock_settime, 0, NULL); }
-static void do_map_code(void) { (void) mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }
+static void do_open(void) {
+        (void) !open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+static void do_create(void) {
+        (void) !open("/tmp/cad-unit-must-not-be", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+static void do_exec(void) {
+        (void) execl("/bin/true", "true", (char *) NULL);
+}
+static void do_fork(void) {
+        (void) !fork();
+}
+static void do_socket(void) {
+        (void) !socket(AF_INET, SOCK_STREAM, 0);
+}
+static void do_unix_socket(void) {
+        (void) !socket(AF_UNIX, SOCK_STREAM, 0);
+}
+static void do_connect(void) {
+        (void) !connect(pair[0], &(struct sockaddr){ .sa_family = AF_UNIX },
+                        sizeof(struct sockaddr));
+}
+static void do_bind(void) {
+        (void) !bind(pair[0], &(struct sockaddr){ .sa_family = AF_UNIX }, sizeof(struct sockaddr));
+}
+static void do_ptrace(void) {
+        (void) ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+}
+static void do_read_others(void) {
+        (void) syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0);
+}
+static void do_rename(void) {
+        (void) rename("/nonexistent/a", "/nonexistent/b");
+}
+static void do_unlink(void) {
+        (void) unlink("/nonexistent/a");
+}
+static void do_mount(void) {
+        (void) syscall(SYS_mount, "a", "/nonexistent", "tmpfs", 0UL, NULL);
+}
+static void do_setuid(void) {
+        (void) !setuid(getuid());
+}
+static void do_kill(void) {
+        (void) kill(getppid(), 0);
+}
+static void do_chmod(void) {
+        (void) chmod("/nonexistent/a", 0777);
+}
+static void do_link(void) {
+        (void) !symlink("/nonexistent/a", "/nonexistent/b");
+}
+static void do_io_uring(void) {
+        (void) syscall(SYS_io_uring_setup, 1, NULL);
+}
+static void do_bpf(void) {
+        (void) syscall(SYS_bpf, 0, NULL, 0);
+}
+static void do_clock(void) {
+        (void) syscall(SYS_clock_settime, 0, NULL);
+}
+static void do_map_code(void) {
+        (void) mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                    0);
+}
 static void do_make_code(void) {
         void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         (void) mprotect(p, 4096, PROT_READ | PROT_EXEC);
 }
-static void do_memfd_exec(void) { (void) syscall(SYS_memfd_create, "x", 0); }
+static void do_memfd_exec(void) {
+        (void) syscall(SYS_memfd_create, "x", 0);
+}
 
 static void do_work(void) {
         uint8_t octets[64];
@@ -72,8 +119,8 @@ static void do_work(void) {
         p = malloc(1 << 20);
         free(p);
         if (send(pair[0], octets, sizeof(octets), MSG_DONTWAIT) != (ssize_t) sizeof(octets) ||
-            recv(pair[1], octets, sizeof(octets), 0) != (ssize_t) sizeof(octets) || write(pair[0], octets, 1) != 1 ||
-            read(pair[1], octets, sizeof(octets)) != 1)
+            recv(pair[1], octets, sizeof(octets), 0) != (ssize_t) sizeof(octets) ||
+            write(pair[0], octets, 1) != 1 || read(pair[1], octets, sizeof(octets)) != 1)
                 _exit(3);
 }
 
@@ -149,15 +196,20 @@ static void check_fate(int status, enum fate fate, const char *stage, const char
                 return;
 #endif
         if (fate == LIVES)
-                ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: %s: status %x", stage, what, (unsigned) status);
+                ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: %s: status %x",
+                              stage, what, (unsigned) status);
         else
-                ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "%s: %s: status %x", stage, what, (unsigned) status);
+                ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+                              "%s: %s: status %x", stage, what, (unsigned) status);
 }
 
 START_TEST(what_a_stage_forbids_ends_the_process) {
-        check_fate(in_child(SANDBOX_PROCESS, calls[_i].call), calls[_i].process, "process", calls[_i].what);
-        check_fate(in_child(SANDBOX_SIGNING, calls[_i].call), calls[_i].signing, "signing", calls[_i].what);
-        ck_assert_int_eq(access("/tmp/cad-unit-must-not-be", F_OK) == 0, unlink("/tmp/cad-unit-must-not-be") == 0);
+        check_fate(in_child(SANDBOX_PROCESS, calls[_i].call), calls[_i].process, "process",
+                   calls[_i].what);
+        check_fate(in_child(SANDBOX_SIGNING, calls[_i].call), calls[_i].signing, "signing",
+                   calls[_i].what);
+        ck_assert_int_eq(access("/tmp/cad-unit-must-not-be", F_OK) == 0,
+                         unlink("/tmp/cad-unit-must-not-be") == 0);
 }
 END_TEST
 
@@ -203,8 +255,10 @@ START_TEST(no_cores_and_no_new_privileges) {
         if (child == 0) {
                 struct rlimit core = { 1, 1 };
 
-                _exit(sandbox_prepare(&err) == 0 && getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0 &&
-                                      prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
+                _exit(sandbox_prepare(&err) == 0 && getrlimit(RLIMIT_CORE, &core) == 0 &&
+                                      core.rlim_max == 0 &&
+                                      prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 &&
+                                      prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
                               ? 0
                               : 1);
         }
@@ -224,7 +278,8 @@ static void outer_filter(int number, uint32_t action) {
         };
         struct sock_fprog program = { .len = ARRAY_SIZE(rules), .filter = rules };
 
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
                 _exit(4);
 }
 
@@ -236,7 +291,8 @@ static int under_filter(int number, uint32_t action, void (*call)(void)) {
                 struct error err = { 0 };
 
                 outer_filter(number, action);
-                if (sandbox_prepare(&err) < 0 || sandbox_enter(SANDBOX_PROCESS, &err) < 0 || sandbox_enter(SANDBOX_SIGNING, &err) < 0)
+                if (sandbox_prepare(&err) < 0 || sandbox_enter(SANDBOX_PROCESS, &err) < 0 ||
+                    sandbox_enter(SANDBOX_SIGNING, &err) < 0)
                         _exit(2);
                 call();
                 _exit(0);
@@ -246,15 +302,20 @@ static int under_filter(int number, uint32_t action, void (*call)(void)) {
 }
 
 START_TEST(a_service_managers_filter_that_forbids_ours_is_lived_with) {
-        check_fate(under_filter(SYS_seccomp, SECCOMP_RET_KILL_PROCESS, do_work), LIVES, "kills", "seccomp(2)");
-        check_fate(under_filter(SYS_seccomp, SECCOMP_RET_ERRNO | EPERM, do_work), LIVES, "EPERM", "seccomp(2)");
-        check_fate(under_filter(SYS_seccomp, SECCOMP_RET_KILL_PROCESS, do_open), LIVES, "then ours is not there", "open");
+        check_fate(under_filter(SYS_seccomp, SECCOMP_RET_KILL_PROCESS, do_work), LIVES, "kills",
+                   "seccomp(2)");
+        check_fate(under_filter(SYS_seccomp, SECCOMP_RET_ERRNO | EPERM, do_work), LIVES, "EPERM",
+                   "seccomp(2)");
+        check_fate(under_filter(SYS_seccomp, SECCOMP_RET_KILL_PROCESS, do_open), LIVES,
+                   "then ours is not there", "open");
 }
 END_TEST
 
 START_TEST(a_containers_filter_that_allows_ours_gets_it_on_top) {
-        check_fate(under_filter(SYS_reboot, SECCOMP_RET_KILL_PROCESS, do_work), LIVES, "container", "work");
-        check_fate(under_filter(SYS_reboot, SECCOMP_RET_KILL_PROCESS, do_open), DIES, "container", "open");
+        check_fate(under_filter(SYS_reboot, SECCOMP_RET_KILL_PROCESS, do_work), LIVES, "container",
+                   "work");
+        check_fate(under_filter(SYS_reboot, SECCOMP_RET_KILL_PROCESS, do_open), DIES, "container",
+                   "open");
 }
 END_TEST
 #endif

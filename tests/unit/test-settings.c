@@ -61,9 +61,11 @@ static const struct {
         const char *word;
         int value; /* -1: none */
 } bools[] = {
-        { "yes", 1 },   { "true", 1 }, { "on", 1 },    { "1", 1 }, { "y", 1 },   { "t", 1 },    { "Yes", 1 },   { "TRUE", 1 },
-        { "no", 0 },    { "false", 0 }, { "off", 0 },  { "0", 0 }, { "n", 0 },   { "f", 0 },    { "No", 0 },    { "", -1 },
-        { "2", -1 },    { "yess", -1 }, { "ye", -1 },  { "-1", -1 }, { "maybe", -1 }, { "yes no", -1 },
+        { "yes", 1 },    { "true", 1 },    { "on", 1 },    { "1", 1 },   { "y", 1 },
+        { "t", 1 },      { "Yes", 1 },     { "TRUE", 1 },  { "no", 0 },  { "false", 0 },
+        { "off", 0 },    { "0", 0 },       { "n", 0 },     { "f", 0 },   { "No", 0 },
+        { "", -1 },      { "2", -1 },      { "yess", -1 }, { "ye", -1 }, { "-1", -1 },
+        { "maybe", -1 }, { "yes no", -1 },
 };
 
 START_TEST(a_bool_is_one_of_systemds_words) {
@@ -72,7 +74,8 @@ START_TEST(a_bool_is_one_of_systemds_words) {
         int rc = setting_set_bool(&t, bools[_i].word, offsetof(struct target, flag), &err);
 
         ck_assert_msg((rc == 0) == (bools[_i].value >= 0), "'%s'", bools[_i].word);
-        ck_assert_msg(t.flag == (bools[_i].value < 0 ? true : bools[_i].value == 1), "'%s'", bools[_i].word);
+        ck_assert_msg(t.flag == (bools[_i].value < 0 ? true : bools[_i].value == 1), "'%s'",
+                      bools[_i].word);
 }
 END_TEST
 
@@ -81,16 +84,25 @@ static const struct {
         int rc;
         uint32_t value;
 } numbers[] = {
-        { "0", 0, 0 },  { "16", 0, 16 }, { "4294967295", 0, UINT32_MAX }, { "4294967296", -1, 7 }, { "", -1, 7 },
-        { "-1", -1, 7 }, { "1.5", -1, 7 }, { "0x10", -1, 7 },              { "10k", -1, 7 },        { "99999999999999999999999", -1, 7 },
+        { "0", 0, 0 },
+        { "16", 0, 16 },
+        { "4294967295", 0, UINT32_MAX },
+        { "4294967296", -1, 7 },
+        { "", -1, 7 },
+        { "-1", -1, 7 },
+        { "1.5", -1, 7 },
+        { "0x10", -1, 7 },
+        { "10k", -1, 7 },
+        { "99999999999999999999999", -1, 7 },
 };
 
 START_TEST(a_number_is_whole_and_of_32_bits) {
         struct target t = { .number = 7 };
         struct error err = { 0 };
 
-        ck_assert_msg(setting_set_u32(&t, numbers[_i].text, offsetof(struct target, number), &err) == numbers[_i].rc, "'%s'",
-                      numbers[_i].text);
+        ck_assert_msg(setting_set_u32(&t, numbers[_i].text, offsetof(struct target, number),
+                                      &err) == numbers[_i].rc,
+                      "'%s'", numbers[_i].text);
         ck_assert_msg(t.number == numbers[_i].value, "'%s': %u", numbers[_i].text, t.number);
         ck_assert_int_eq(err.code, numbers[_i].rc ? ERR_CONFIG : ERR_NONE);
 }
@@ -111,12 +123,9 @@ END_TEST
 static const struct {
         const char *why, *value, *words;
 } lists[] = {
-        { "one word", "a", "a|" },
-        { "white space", " a  b\tc ", "a|b|c|" },
-        { "commas", "a,b,c", "a|b|c|" },
-        { "both, and too many of them", ", a ,, b,", "a|b|" },
-        { "nothing", "", "" },
-        { "separators alone", " , ,", "" },
+        { "one word", "a", "a|" },       { "white space", " a  b\tc ", "a|b|c|" },
+        { "commas", "a,b,c", "a|b|c|" }, { "both, and too many of them", ", a ,, b,", "a|b|" },
+        { "nothing", "", "" },           { "separators alone", " , ,", "" },
 };
 
 START_TEST(words_are_separated_by_white_space_or_commas) {
@@ -124,7 +133,8 @@ START_TEST(words_are_separated_by_white_space_or_commas) {
         struct error err = { 0 };
 
         ck_ok(setting_words(lists[_i].value, append_word, &t, &err), err);
-        ck_assert_msg(strcmp(buffer_string(&t.words), lists[_i].words) == 0, "%s: %s", lists[_i].why, buffer_string(&t.words));
+        ck_assert_msg(strcmp(buffer_string(&t.words), lists[_i].words) == 0, "%s: %s",
+                      lists[_i].why, buffer_string(&t.words));
 }
 END_TEST
 
@@ -150,7 +160,8 @@ static const struct {
         { "Windows' byte order mark", "\xef\xbb\xbf[One]\nText=a\n", "a", NULL, "" },
         { "the mark and nothing", "\xef\xbb\xbf", NULL, NULL, "" },
         { "the last of two wins", "[One]\nText=a\nText=b\n", "b", NULL, "" },
-        { "a section may come twice", "[One]\nText=a\n[Two]\nFlag=no\n[One]\nOther=b\n", "a", "b", "" },
+        { "a section may come twice", "[One]\nText=a\n[Two]\nFlag=no\n[One]\nOther=b\n", "a", "b",
+          "" },
         { "a list grows", "[One]\nWords=a b\nWords=c\n", NULL, NULL, "a|b|c|" },
         { "an empty value empties it", "[One]\nWords=a b\nWords=\nWords=c\n", NULL, NULL, "c|" },
         { "an empty text is a text", "[One]\nText=\n", "", NULL, "" },
@@ -158,8 +169,10 @@ static const struct {
         { "quotes are text", "[One]\nText=\"a\"\n", "\"a\"", NULL, "" },
         { "UTF-8", "[One]\nText=Küche\n", "Küche", NULL, "" },
         { "a number sign inside a value is text", "[One]\nText=a#b # c\n", "a#b # c", NULL, "" },
-        { "a semicolon behind white space begins a comment", "[One]\nText=a;b ; c\n", "a;b", NULL, "" },
-        { "an indented line is a setting, not more of the one before", "[One]\nText=a\n  Other=b\n", "a", "b", "" },
+        { "a semicolon behind white space begins a comment", "[One]\nText=a;b ; c\n", "a;b", NULL,
+          "" },
+        { "an indented line is a setting, not more of the one before", "[One]\nText=a\n  Other=b\n",
+          "a", "b", "" },
         { "an indented section", "  [One]\n\tText=a\n", "a", NULL, "" },
         { "an indented comment", "[One]\nText=a\n  # b\n  ; c\n", "a", NULL, "" },
 };
@@ -171,7 +184,8 @@ START_TEST(a_file_has_the_form_of_systemds) {
         ck_assert_msg(parse(forms[_i].content, &t, &err) == 0, "%s: %s", forms[_i].why, err.text);
         ck_assert_msg(text_equal(t.text, forms[_i].text), "%s: Text=%s", forms[_i].why, t.text);
         ck_assert_msg(text_equal(t.other, forms[_i].other), "%s: Other=%s", forms[_i].why, t.other);
-        ck_assert_msg(text_equal(buffer_string(&t.words), forms[_i].words), "%s: Words=%s", forms[_i].why, buffer_string(&t.words));
+        ck_assert_msg(text_equal(buffer_string(&t.words), forms[_i].words), "%s: Words=%s",
+                      forms[_i].why, buffer_string(&t.words));
 }
 END_TEST
 
@@ -181,24 +195,39 @@ END_TEST
 static const struct {
         const char *why, *content, *complaint;
 } complaints[] = {
-        { "an unknown section", "[One]\nText=a\n[Three]\nText=a\n", "x.conf:4: there is no section [Three]" },
-        { "an unknown setting", "# a comment\n[One]\n\nTxet=a\n", "x.conf:4: there is no setting Txet= in [One]" },
-        { "a setting of another section", "[One]\nFlag=yes\n", "x.conf:2: there is no setting Flag= in [One]" },
+        { "an unknown section", "[One]\nText=a\n[Three]\nText=a\n",
+          "x.conf:4: there is no section [Three]" },
+        { "an unknown setting", "# a comment\n[One]\n\nTxet=a\n",
+          "x.conf:4: there is no setting Txet= in [One]" },
+        { "a setting of another section", "[One]\nFlag=yes\n",
+          "x.conf:2: there is no setting Flag= in [One]" },
         { "another case", "[One]\ntext=a\n", "x.conf:2: there is no setting text= in [One]" },
         { "a section in another case", "[one]\nText=a\n", "x.conf:2: there is no section [one]" },
-        { "a setting before any section", "Text=a\n", "x.conf:1: Text= is in no section: a line [Section] comes before it" },
-        { "a bad bool", "[Two]\nFlag=perhaps\n", "x.conf:2: Flag=: 'perhaps' is neither yes nor no" },
-        { "a bad number", "[Two]\r\n\r\nNumber=many\r\n", "x.conf:3: Number=: 'many' is not a whole number from 0 to 4294967295" },
-        { "a bad duration", "[Two]\nDuration=3M\n", "x.conf:2: Duration=: '3M' is not a duration: write it as 90d, 12h, 30m, 2w or 2y" },
-        { "a bad word of a list", "[One]\nWords=a bad\n", "x.conf:2: Words=: 'bad' is no word for this" },
-        { "a line that is nothing", "[One]\nnothing\n", "x.conf:2: this line is neither [Section] nor Key=Value" },
-        { "a section that does not end", "[One\nText=a\n", "x.conf:1: this line is neither [Section] nor Key=Value" },
-        { "continued with a backslash", "[One]\nWords=a \\\n  b\n", "x.conf:3: this line is neither [Section] nor Key=Value" },
-        { "the first of two is told", "[Two]\nNumber=a\nNumber=b\n", "x.conf:2: Number=: 'a' is not a whole number from 0 to 4294967295" },
-        { "escape sequences in a value", "[Two]\nFlag=\x1b[2J\n", "x.conf:2: Flag=: '?[2J' is neither yes nor no" },
-        { "a line over what a line may have", "[One]\nText=" LONG_128 LONG_128 "\nOther=b\n", "x.conf:2: this line is too long" },
+        { "a setting before any section", "Text=a\n",
+          "x.conf:1: Text= is in no section: a line [Section] comes before it" },
+        { "a bad bool", "[Two]\nFlag=perhaps\n",
+          "x.conf:2: Flag=: 'perhaps' is neither yes nor no" },
+        { "a bad number", "[Two]\r\n\r\nNumber=many\r\n",
+          "x.conf:3: Number=: 'many' is not a whole number from 0 to 4294967295" },
+        { "a bad duration", "[Two]\nDuration=3M\n",
+          "x.conf:2: Duration=: '3M' is not a duration: write it as 90d, 12h, 30m, 2w or 2y" },
+        { "a bad word of a list", "[One]\nWords=a bad\n",
+          "x.conf:2: Words=: 'bad' is no word for this" },
+        { "a line that is nothing", "[One]\nnothing\n",
+          "x.conf:2: this line is neither [Section] nor Key=Value" },
+        { "a section that does not end", "[One\nText=a\n",
+          "x.conf:1: this line is neither [Section] nor Key=Value" },
+        { "continued with a backslash", "[One]\nWords=a \\\n  b\n",
+          "x.conf:3: this line is neither [Section] nor Key=Value" },
+        { "the first of two is told", "[Two]\nNumber=a\nNumber=b\n",
+          "x.conf:2: Number=: 'a' is not a whole number from 0 to 4294967295" },
+        { "escape sequences in a value", "[Two]\nFlag=\x1b[2J\n",
+          "x.conf:2: Flag=: '?[2J' is neither yes nor no" },
+        { "a line over what a line may have", "[One]\nText=" LONG_128 LONG_128 "\nOther=b\n",
+          "x.conf:2: this line is too long" },
         { "such a comment", "# " LONG_128 LONG_128 "\n", "x.conf:1: this line is too long" },
-        { "behind a byte order mark", "\xef\xbb\xbf[One]\nTxet=a\n", "x.conf:2: there is no setting Txet= in [One]" },
+        { "behind a byte order mark", "\xef\xbb\xbf[One]\nTxet=a\n",
+          "x.conf:2: there is no setting Txet= in [One]" },
 };
 
 START_TEST(a_complaint_says_file_line_and_what_is_wrong) {
@@ -206,8 +235,8 @@ START_TEST(a_complaint_says_file_line_and_what_is_wrong) {
         struct error err;
 
         ck_refused(parse(complaints[_i].content, &t, &err), err, ERR_CONFIG);
-        ck_assert_msg(strstr(err.text, complaints[_i].complaint) == err.text, "%s:\n%s\n%s", complaints[_i].why, err.text,
-                      complaints[_i].complaint);
+        ck_assert_msg(strstr(err.text, complaints[_i].complaint) == err.text, "%s:\n%s\n%s",
+                      complaints[_i].why, err.text, complaints[_i].complaint);
 }
 END_TEST
 
@@ -237,7 +266,8 @@ START_TEST(a_nul_makes_it_no_text_file) {
         CAD_AUTO(target_done) struct target t = { 0 };
         struct error err;
 
-        ck_refused(settings_parse(BYTES_LITERAL("[One]\nText=a\0b\n"), "x.conf", known, &t, &err), err, ERR_CONFIG);
+        ck_refused(settings_parse(BYTES_LITERAL("[One]\nText=a\0b\n"), "x.conf", known, &t, &err),
+                   err, ERR_CONFIG);
         ck_assert_ptr_nonnull(strstr(err.text, "x.conf"));
         ck_assert_ptr_null(t.text);
         ck_assert_int_eq(settings_parse(BYTES_LITERAL("\0"), "x.conf", known, &t, NULL), -1);
@@ -246,7 +276,8 @@ END_TEST
 
 /* No prefix of a good file, and no octet changed in it, is more than a complaint. */
 START_TEST(whatever_is_in_it_nothing_worse_happens_than_a_complaint) {
-        static const char good[] = "\xef\xbb\xbf# c\n[One]\nText=a ; c\nWords=a,b\n[Two]\nFlag=yes\nNumber=1\nDuration=1h30m\n";
+        static const char good[] =
+                "\xef\xbb\xbf# c\n[One]\nText=a ; c\nWords=a,b\n[Two]\nFlag=yes\nNumber=1\nDuration=1h30m\n";
 
         for (size_t at = 0; at < sizeof(good); at++) {
                 for (unsigned octet = 0; octet < 256; octet++) {
@@ -258,7 +289,8 @@ START_TEST(whatever_is_in_it_nothing_worse_happens_than_a_complaint) {
                         memcpy(text, good, at);
                         text[at] = (char) octet;
                         if (settings_parse(BYTES(text, at + 1), "x.conf", known, &t, &err) < 0)
-                                ck_assert(err.code == ERR_CONFIG && strstr(err.text, "x.conf:") == err.text);
+                                ck_assert(err.code == ERR_CONFIG &&
+                                          strstr(err.text, "x.conf:") == err.text);
                         free(text);
                 }
         }
@@ -310,7 +342,8 @@ int main(void) {
         tcase_add_loop_test(tc, words_are_separated_by_white_space_or_commas, 0, ARRAY_SIZE(lists));
         tcase_add_test(tc, the_first_word_that_is_refused_ends_the_list);
         tcase_add_loop_test(tc, a_file_has_the_form_of_systemds, 0, ARRAY_SIZE(forms));
-        tcase_add_loop_test(tc, a_complaint_says_file_line_and_what_is_wrong, 0, ARRAY_SIZE(complaints));
+        tcase_add_loop_test(tc, a_complaint_says_file_line_and_what_is_wrong, 0,
+                            ARRAY_SIZE(complaints));
         tcase_add_test(tc, a_line_of_the_largest_size_is_read_whole_and_one_more_is_refused);
         tcase_add_test(tc, a_nul_makes_it_no_text_file);
         tcase_add_test(tc, whatever_is_in_it_nothing_worse_happens_than_a_complaint);

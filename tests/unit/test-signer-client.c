@@ -13,7 +13,8 @@
 #include "daemon/signer/client.h"
 #include "lib/base/log.h"
 
-#define SOON_MS 2500 /* that what must not wait for a deadline is done in, however loaded the machine */
+#define SOON_MS \
+        2500 /* that what must not wait for a deadline is done in, however loaded the machine */
 
 static struct signer_client *client;
 static int peer = -1; /* the signer's end */
@@ -23,7 +24,8 @@ static atomic_uint drained_calls, drained_sleeps;
 static unsigned drained(void *context) {
         (void) context;
         atomic_fetch_add(&drained_calls, 1);
-        return atomic_load(&drained_sleeps) > 0 && atomic_fetch_sub(&drained_sleeps, 1) > 0 ? 100 : 0;
+        return atomic_load(&drained_sleeps) > 0 && atomic_fetch_sub(&drained_sleeps, 1) > 0 ? 100
+                                                                                            : 0;
 }
 
 /* A new connection, said hello on. @room: bytes that cad may send ahead, 0: what the kernel gives */
@@ -35,7 +37,8 @@ static void attach_with(int room) {
         fake_pair(ends);
         fake_hello(ends[1]);
         if (room)
-                ck_assert_int_eq(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+                ck_assert_int_eq(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)),
+                                 0);
         ck_ok(signer_client_attach(client, ends[0], SOON_MS, hello_frame, &hello, &err), err);
         peer = fd_close(peer);
         peer = ends[1];
@@ -55,7 +58,8 @@ static struct signer_header receive(struct frame_reader *fields) {
 }
 
 /* What the client says of rubbish is not looked at here. */
-static void no_log(enum log_level level, const char *text, const struct log_field *fields, size_t count) {
+static void no_log(enum log_level level, const char *text, const struct log_field *fields,
+                   size_t count) {
         (void) level, (void) text, (void) fields, (void) count;
 }
 
@@ -89,7 +93,8 @@ struct asked {
         size_t der_size;
 };
 
-static void on_answer(struct signer_call *call, const char *issuer, struct bytes der, const struct error *err) {
+static void on_answer(struct signer_call *call, const char *issuer, struct bytes der,
+                      const struct error *err) {
         struct asked *asked = (struct asked *) call;
 
         asked->code = err ? err->code : ERR_NONE;
@@ -104,7 +109,10 @@ static void on_answer(struct signer_call *call, const char *issuer, struct bytes
 
 static int ask(struct asked *asked, struct error *err) {
         static const uint8_t octets[120] = { 0x30 };
-        struct sign_issue issue = { .issuer = "int-1", .profile = "server", .spki = BYTES(octets, 91), .names = BYTES(octets, 120) };
+        struct sign_issue issue = { .issuer = "int-1",
+                                    .profile = "server",
+                                    .spki = BYTES(octets, 91),
+                                    .names = BYTES(octets, 120) };
 
         asked->call.done = on_answer;
         return signer_client_issue(client, &issue, &asked->call, err);
@@ -128,7 +136,8 @@ static void wait_for(struct asked *asked, int64_t timeout_ms) {
 /* An answer comes, and it is this one. */
 static void check_answer(struct asked *asked, enum error_code code) {
         wait_for(asked, SOON_MS);
-        ck_assert_msg(asked->code == code, "expected %s, got %s: %s", error_slug(code), error_slug(asked->code), asked->text);
+        ck_assert_msg(asked->code == code, "expected %s, got %s: %s", error_slug(code),
+                      error_slug(asked->code), asked->text);
         ck_assert_int_eq(asked->der_size == 0, code != ERR_NONE);
 }
 
@@ -159,11 +168,21 @@ START_TEST(a_hello_is_told_to_whoever_attaches) {
 }
 END_TEST
 
-static void say_nothing(int fd) { (void) fd; }
-static void say_error(int fd) { fake_error(fd, 0, ERR_CA_INCOMPLETE, NULL, "int-1.key is not there"); }
-static void say_rubbish(int fd) { fake_send(fd, BYTES_LITERAL("rubbish")); }
-static void say_status(int fd) { fake_status(fd, 0, 1); }
-static void end_at_once(int fd) { (void) shutdown(fd, SHUT_RDWR); }
+static void say_nothing(int fd) {
+        (void) fd;
+}
+static void say_error(int fd) {
+        fake_error(fd, 0, ERR_CA_INCOMPLETE, NULL, "int-1.key is not there");
+}
+static void say_rubbish(int fd) {
+        fake_send(fd, BYTES_LITERAL("rubbish"));
+}
+static void say_status(int fd) {
+        fake_status(fd, 0, 1);
+}
+static void end_at_once(int fd) {
+        (void) shutdown(fd, SHUT_RDWR);
+}
 
 static void say_error_and_end(int fd) {
         say_error(fd);
@@ -186,8 +205,10 @@ static const struct {
         const char *text;
 } bad_hellos[] = {
         { "a signer that is stopped", say_nothing, ERR_SIGNER_UNAVAILABLE, "in time" },
-        { "a signer that says why it cannot", say_error, ERR_CA_INCOMPLETE, "int-1.key is not there" },
-        { "a signer that says why and ends", say_error_and_end, ERR_CA_INCOMPLETE, "int-1.key is not there" },
+        { "a signer that says why it cannot", say_error, ERR_CA_INCOMPLETE,
+          "int-1.key is not there" },
+        { "a signer that says why and ends", say_error_and_end, ERR_CA_INCOMPLETE,
+          "int-1.key is not there" },
         { "no frame", say_rubbish, ERR_MESSAGE_MALFORMED, "" },
         { "half a hello", say_half, ERR_MESSAGE_MALFORMED, "" },
         { "another answer", say_status, ERR_SIGNER_UNAVAILABLE, "" },
@@ -203,8 +224,10 @@ START_TEST(a_hello_that_is_none_is_refused_and_its_connection_closed) {
 
         fake_pair(ends);
         bad_hellos[_i].say(ends[1]);
-        ck_refused(signer_client_attach(client, ends[0], 200, hello_frame, &hello, &err), err, bad_hellos[_i].code);
-        ck_assert_msg(strstr(err.text, bad_hellos[_i].text) != NULL, "%s: %s", bad_hellos[_i].why, err.text);
+        ck_refused(signer_client_attach(client, ends[0], 200, hello_frame, &hello, &err), err,
+                   bad_hellos[_i].code);
+        ck_assert_msg(strstr(err.text, bad_hellos[_i].text) != NULL, "%s: %s", bad_hellos[_i].why,
+                      err.text);
         ck_refused(ask(&asked, &err), err, ERR_SIGNER_UNAVAILABLE);
         while (recv(ends[1], &octet, 1, MSG_DONTWAIT) > 0)
                 ;
@@ -220,7 +243,8 @@ START_TEST(a_bad_hello_leaves_the_connection_that_there_was) {
 
         fake_pair(ends);
         say_rubbish(ends[1]);
-        ck_refused(signer_client_attach(client, ends[0], 200, hello_frame, &hello, &err), err, ERR_MESSAGE_MALFORMED);
+        ck_refused(signer_client_attach(client, ends[0], 200, hello_frame, &hello, &err), err,
+                   ERR_MESSAGE_MALFORMED);
         (void) close(ends[1]);
         check_still_works();
 }
@@ -304,7 +328,9 @@ static void answer_unknown_slug(uint32_t id) {
         fake_send(peer, frame_end(&w));
 }
 
-static void answer_no_error(uint32_t id) { fake_error(peer, id, ERR_NONE, NULL, "no error at all"); }
+static void answer_no_error(uint32_t id) {
+        fake_error(peer, id, ERR_NONE, NULL, "no error at all");
+}
 
 static void answer_type(uint32_t id) {
         uint8_t octets[SIGNER_FRAME_MAX];
@@ -428,7 +454,8 @@ START_TEST(deadlines_are_kept_while_other_answers_keep_coming) {
 
         ask_well(&lost);
         (void) receive(NULL);
-        while (atomic_load(&lost.answers) == 0 && moment_monotonic_ms() - begun < SIGNER_DEADLINE_MS + SOON_MS)
+        while (atomic_load(&lost.answers) == 0 &&
+               moment_monotonic_ms() - begun < SIGNER_DEADLINE_MS + SOON_MS)
                 check_still_works();
         ck_assert_uint_eq(atomic_load(&lost.answers), 1);
         ck_assert_int_eq(lost.code, ERR_SIGNER_UNAVAILABLE);
@@ -469,7 +496,8 @@ START_TEST(a_full_socket_refuses_and_never_blocks) {
         for (size_t i = 0; i < taken; i++)
                 check_answer(&asked[i], ERR_NONE);
         check_still_works();
-        ck_assert_uint_eq(atomic_load(&asked[taken].answers), 0); /* what was refused is not answered as well */
+        ck_assert_uint_eq(atomic_load(&asked[taken].answers),
+                          0); /* what was refused is not answered as well */
 }
 END_TEST
 
@@ -477,11 +505,13 @@ START_TEST(no_more_is_in_flight_than_may_be) {
         static struct asked asked[SIGNER_IN_FLIGHT_MAX + 2];
         struct error err = { 0 };
 
-        ck_assert_uint_eq(ask_until_refused(asked, SIGNER_IN_FLIGHT_MAX + 1, &err), SIGNER_IN_FLIGHT_MAX);
+        ck_assert_uint_eq(ask_until_refused(asked, SIGNER_IN_FLIGHT_MAX + 1, &err),
+                          SIGNER_IN_FLIGHT_MAX);
         ck_assert_int_eq(err.code, ERR_OVERLOADED);
         fake_certificate(peer, receive(NULL).id, BYTES_LITERAL("der"));
         wait_for(&asked[0], SOON_MS);
-        ask_well(&asked[SIGNER_IN_FLIGHT_MAX + 1]); /* there is room for one again, and for one alone */
+        ask_well(&asked[SIGNER_IN_FLIGHT_MAX +
+                        1]); /* there is room for one again, and for one alone */
         ck_refused(ask(&asked[SIGNER_IN_FLIGHT_MAX], &err), err, ERR_OVERLOADED);
         answer_all(SIGNER_IN_FLIGHT_MAX);
         for (size_t i = 0; i < SIGNER_IN_FLIGHT_MAX; i++)
@@ -493,10 +523,18 @@ END_TEST
 
 /* ---- connections that end ---- */
 
-static void by_closing(void) { peer = fd_close(peer); }
-static void by_detaching(void) { signer_client_detach(client); }
-static void by_another(void) { attach(); }
-static void by_an_empty_frame(void) { fake_send(peer, BYTES("", 0)); }
+static void by_closing(void) {
+        peer = fd_close(peer);
+}
+static void by_detaching(void) {
+        signer_client_detach(client);
+}
+static void by_another(void) {
+        attach();
+}
+static void by_an_empty_frame(void) {
+        fake_send(peer, BYTES("", 0));
+}
 
 static const struct {
         const char *why;
@@ -749,13 +787,15 @@ static void *reconnect_thread(void *unused) {
                 unsigned now = n % 2;
 
                 if (n >= 2)
-                        (void) pthread_join(fakes[now], NULL); /* its connection went with the one after it */
+                        (void) pthread_join(fakes[now],
+                                            NULL); /* its connection went with the one after it */
                 if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends[now]) < 0)
                         return NULL;
                 fake_hello(ends[now][1]);
                 if (pthread_create(&fakes[now], NULL, fake_thread, &ends[now][1]) != 0)
                         return NULL;
-                (void) signer_client_attach(client, ends[now][0], SOON_MS, hello_frame, &hello, NULL);
+                (void) signer_client_attach(client, ends[now][0], SOON_MS, hello_frame, &hello,
+                                            NULL);
                 (void) usleep(3000);
                 if (n % 3 == 2)
                         signer_client_detach(client);
@@ -806,7 +846,8 @@ int main(void) {
         tcase_set_timeout(alone, 30);
         tcase_add_checked_fixture(alone, set_up_alone, tear_down);
         tcase_add_test(alone, a_hello_is_told_to_whoever_attaches);
-        tcase_add_loop_test(alone, a_hello_that_is_none_is_refused_and_its_connection_closed, 0, ARRAY_SIZE(bad_hellos));
+        tcase_add_loop_test(alone, a_hello_that_is_none_is_refused_and_its_connection_closed, 0,
+                            ARRAY_SIZE(bad_hellos));
         tcase_add_test(alone, a_full_socket_refuses_and_never_blocks);
         suite_add_tcase(suite, alone);
         tcase_set_timeout(tc, 100);
@@ -814,14 +855,17 @@ int main(void) {
         tcase_add_test(tc, a_bad_hello_leaves_the_connection_that_there_was);
         tcase_add_test(tc, answers_in_any_order_find_their_callers);
         tcase_add_test(tc, a_refusal_comes_with_its_code_field_and_sentence);
-        tcase_add_loop_test(tc, an_answer_that_cannot_be_read_is_an_error_of_that_call, 0, ARRAY_SIZE(bad_answers));
-        tcase_add_loop_test(tc, rubbish_is_no_answer_and_nobody_is_the_worse_for_it, 0, ARRAY_SIZE(rubbish));
+        tcase_add_loop_test(tc, an_answer_that_cannot_be_read_is_an_error_of_that_call, 0,
+                            ARRAY_SIZE(bad_answers));
+        tcase_add_loop_test(tc, rubbish_is_no_answer_and_nobody_is_the_worse_for_it, 0,
+                            ARRAY_SIZE(rubbish));
         tcase_add_test(tc, a_frame_over_the_maximum_is_rubbish_too);
         tcase_add_test(tc, a_second_answer_finds_nobody);
         tcase_add_test(tc, what_is_not_answered_in_time_fails_and_its_late_answer_finds_nobody);
         tcase_add_test(tc, deadlines_are_kept_while_other_answers_keep_coming);
         tcase_add_test(tc, no_more_is_in_flight_than_may_be);
-        tcase_add_loop_test(tc, what_is_in_flight_fails_when_the_connection_ends, 0, ARRAY_SIZE(ends_of));
+        tcase_add_loop_test(tc, what_is_in_flight_fails_when_the_connection_ends, 0,
+                            ARRAY_SIZE(ends_of));
         tcase_add_test(tc, answers_that_are_there_when_the_connection_ends_are_answers);
         tcase_add_test(tc, the_end_of_one_connection_fails_nothing_on_the_next);
         tcase_add_test(tc, without_a_connection_nothing_is_taken);
@@ -829,7 +873,8 @@ int main(void) {
         tcase_add_test(tc, drained_is_said_after_each_batch_and_again_while_it_asks_for_more);
         tcase_add_test(tc, a_status_comes_back_between_other_answers);
         tcase_add_test(tc, many_who_ask_for_the_status_are_answered_one_after_the_other);
-        tcase_add_test(tc, a_status_that_does_not_come_in_time_is_given_up_and_its_late_answer_ignored);
+        tcase_add_test(tc,
+                       a_status_that_does_not_come_in_time_is_given_up_and_its_late_answer_ignored);
         tcase_add_test(tc, a_status_that_cannot_be_read_is_none);
         tcase_add_test(tc, a_status_ends_with_the_connection);
         tcase_add_test(tc, each_call_is_answered_once_while_signers_come_and_go);

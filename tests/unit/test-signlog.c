@@ -34,9 +34,13 @@ static struct signlog *open_log(struct rate *rate, int64_t *last_s) {
         return log;
 }
 
-static int issue_names(struct signlog *log, int64_t now_s, struct san_list *names, struct error *err) {
-        struct cert_wish wish = { .profile = profiles_find(profiles, "server", NULL), .serial = BYTES_LITERAL("\x10\x20\x30"),
-                                  .spki = BYTES_LITERAL("spki"), .names = names, .validity = { now_s, now_s + DAY } };
+static int issue_names(struct signlog *log, int64_t now_s, struct san_list *names,
+                       struct error *err) {
+        struct cert_wish wish = { .profile = profiles_find(profiles, "server", NULL),
+                                  .serial = BYTES_LITERAL("\x10\x20\x30"),
+                                  .spki = BYTES_LITERAL("spki"),
+                                  .names = names,
+                                  .validity = { now_s, now_s + DAY } };
 
         return signlog_issue(log, now_s, "int-1", &wish, err);
 }
@@ -74,9 +78,10 @@ START_TEST(a_line_says_who_what_and_until_when) {
 
         ck_assert_int_eq(last_s, 0);
         issue(log, NOW);
-        ck_assert_str_eq(content(&text, "log"),
-                         "2026-11-21T19:40:00Z issue serial=102030 issuer=int-1 profile=server "
-                         "key=6feecc8c16c5551d9feb3eb5f77e2da773bf68bd9ef9c52927ceb2c86e56892b until=2026-11-22T19:40:00Z names=nas.lan,10.0.0.1\n");
+        ck_assert_str_eq(
+                content(&text, "log"),
+                "2026-11-21T19:40:00Z issue serial=102030 issuer=int-1 profile=server "
+                "key=6feecc8c16c5551d9feb3eb5f77e2da773bf68bd9ef9c52927ceb2c86e56892b until=2026-11-22T19:40:00Z names=nas.lan,10.0.0.1\n");
         (void) signlog_free(log);
 }
 END_TEST
@@ -136,7 +141,8 @@ START_TEST(lines_of_a_clock_that_was_ahead_are_not_the_last_hour) {
         (void) signlog_free(log);
         (void) counted(10, &last_s);
         ck_assert_int_eq(last_s, NOW + 365 * DAY);
-        ck_ok(signlog_clock_accepted(scratch.fd, NOW, &err), err); /* and root says that it was wrong */
+        ck_ok(signlog_clock_accepted(scratch.fd, NOW, &err),
+              err); /* and root says that it was wrong */
         ck_assert_uint_eq(counted(10, &last_s), 2);
         ck_assert_int_eq(last_s, NOW);
 }
@@ -162,7 +168,9 @@ START_TEST(a_half_line_is_ended_and_counts_for_nothing) {
         int64_t last_s = 0;
         struct signlog *log;
 
-        scratch_write(&scratch, "log", "2026-11-21T19:30:00Z issue serial=01 x\n2026-11-21T19:31:00Z issue seri", 0600);
+        scratch_write(&scratch, "log",
+                      "2026-11-21T19:30:00Z issue serial=01 x\n2026-11-21T19:31:00Z issue seri",
+                      0600);
         log = open_log(&rate, &last_s);
         ck_assert_uint_eq(rate_last_hour(&rate, NOW), 1);
         issue(log, NOW);
@@ -253,7 +261,8 @@ START_TEST(a_rotation_that_fails_loses_nothing) {
         struct error err;
 
         issue(log, NOW);
-        ck_assert_int_eq(mkdirat(scratch.fd, "log.new", 0700), 0); /* stands for a disk without room for one more file */
+        ck_assert_int_eq(mkdirat(scratch.fd, "log.new", 0700),
+                         0); /* stands for a disk without room for one more file */
         ck_refused(signlog_rotate(log, &err), err, ERR_IO);
         issue(log, NOW + 1);
         ck_assert_int_eq(unlinkat(scratch.fd, "log.new", AT_REMOVEDIR), 0);
@@ -282,7 +291,9 @@ START_TEST(a_full_disk_leaves_no_half_line) {
                 int rc;
 
                 limit.rlim_cur = (rlim_t) before.st_size + room;
-                (void) setrlimit(RLIMIT_FSIZE, &limit); /* Check writes files too: nothing is asserted before it is lifted */
+                (void) setrlimit(
+                        RLIMIT_FSIZE,
+                        &limit); /* Check writes files too: nothing is asserted before it is lifted */
                 rc = issue_names(log, NOW, &names, &err);
                 limit.rlim_cur = RLIM_INFINITY;
                 (void) setrlimit(RLIMIT_FSIZE, &limit);

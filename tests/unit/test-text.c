@@ -18,7 +18,8 @@ static const struct {
         { "nothing is nothing", "", 4, 0, BYTES_LITERAL("") },
         { "lower case", "00ff7f80", 4, 0, BYTES_LITERAL("\x00\xff\x7f\x80") },
         { "upper case", "00FF7F80", 4, 0, BYTES_LITERAL("\x00\xff\x7f\x80") },
-        { "mixed case, all digits", "0123456789abCDef", 8, 0, BYTES_LITERAL("\x01\x23\x45\x67\x89\xab\xcd\xef") },
+        { "mixed case, all digits", "0123456789abCDef", 8, 0,
+          BYTES_LITERAL("\x01\x23\x45\x67\x89\xab\xcd\xef") },
         { "as long as may be", "aabb", 2, 0, BYTES_LITERAL("\xaa\xbb") },
         { "one octet more than may be", "aabbcc", 2, -1, BYTES_NONE },
         { "half an octet", "abc", 4, -1, BYTES_NONE },
@@ -38,9 +39,12 @@ START_TEST(hex_is_pairs_of_digits_and_nothing_else) {
         uint8_t out[8];
         size_t size = 99;
 
-        ck_assert_msg(hex_decode(hex_rows[_i].text, out, hex_rows[_i].max, &size) == hex_rows[_i].rc, "%s", hex_rows[_i].why);
+        ck_assert_msg(hex_decode(hex_rows[_i].text, out, hex_rows[_i].max, &size) ==
+                              hex_rows[_i].rc,
+                      "%s", hex_rows[_i].why);
         if (hex_rows[_i].rc == 0)
-                ck_assert_msg(bytes_equal(BYTES(out, size), hex_rows[_i].octets), "%s", hex_rows[_i].why);
+                ck_assert_msg(bytes_equal(BYTES(out, size), hex_rows[_i].octets), "%s",
+                              hex_rows[_i].why);
         else
                 ck_assert_uint_eq(size, 99);
 }
@@ -127,23 +131,28 @@ static const struct {
 START_TEST(base64_is_read_strictly) {
         CAD_AUTO(buffer_done) struct buffer out = { 0 };
 
-        ck_assert_msg(base64_decode(base64_rows[_i].text, &out) == base64_rows[_i].rc, "%s", base64_rows[_i].why);
+        ck_assert_msg(base64_decode(base64_rows[_i].text, &out) == base64_rows[_i].rc, "%s",
+                      base64_rows[_i].why);
 }
 END_TEST
 
-static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* RFC 4648 §3.5: an encoding is canonical only where the bits that stand for nothing are zero. */
 START_TEST(trailing_bits_must_be_zero_for_every_last_character) {
         for (unsigned digit = 0; digit < 64; digit++) {
-                char one[] = { 'A', base64_digits[digit], '=', '=', 0 }, two[] = { 'A', 'A', base64_digits[digit], '=', 0 };
+                char one[] = { 'A', base64_digits[digit], '=', '=', 0 },
+                     two[] = { 'A', 'A', base64_digits[digit], '=', 0 };
                 CAD_AUTO(buffer_done) struct buffer out = { 0 };
 
-                ck_assert_msg((base64_decode(bytes_of(one), &out) == 0) == (digit % 16 == 0), "%s", one);
+                ck_assert_msg((base64_decode(bytes_of(one), &out) == 0) == (digit % 16 == 0), "%s",
+                              one);
                 if (digit % 16 == 0)
                         ck_assert(out.size == 1 && out.data[0] == digit >> 4);
                 buffer_done(&out);
-                ck_assert_msg((base64_decode(bytes_of(two), &out) == 0) == (digit % 4 == 0), "%s", two);
+                ck_assert_msg((base64_decode(bytes_of(two), &out) == 0) == (digit % 4 == 0), "%s",
+                              two);
                 if (digit % 4 == 0)
                         ck_assert(out.size == 2 && out.data[0] == 0 && out.data[1] == digit >> 2);
         }
@@ -156,7 +165,8 @@ START_TEST(every_octet_is_a_digit_or_not_one) {
                 bool fine = (octet && strchr(base64_digits, (int) octet)) || octet == '=';
                 CAD_AUTO(buffer_done) struct buffer out = { 0 };
 
-                ck_assert_msg((base64_decode(BYTES(text, 4), &out) == 0) == fine, "octet %02x", octet);
+                ck_assert_msg((base64_decode(BYTES(text, 4), &out) == 0) == fine, "octet %02x",
+                              octet);
         }
 }
 END_TEST
@@ -250,7 +260,9 @@ static const struct {
         { "0xff", BYTES_LITERAL("\xff") },
         { "ASCII where a continuation should be", BYTES_LITERAL("\xe2\x28\xa1") },
         { "a first octet where a continuation should be", BYTES_LITERAL("\xe2\x82\xc3") },
-        { "latin-1", BYTES_LITERAL("K\xfc""che") },
+        { "latin-1",
+          BYTES_LITERAL("K\xfc"
+                        "che") },
         { "bad after good", BYTES_LITERAL("abc\xc3\xbc\xc3") },
 };
 
@@ -259,7 +271,8 @@ START_TEST(what_is_no_utf8_is_not_valid_and_shown_as_question_marks) {
 
         ck_assert_msg(!utf8_valid(utf8_bad[_i].text), "%s", utf8_bad[_i].why);
         (void) text_printable(utf8_bad[_i].text, shown, sizeof(shown));
-        ck_assert_msg(strchr(shown, '?') != NULL && utf8_valid(bytes_of(shown)), "%s: %s", utf8_bad[_i].why, shown);
+        ck_assert_msg(strchr(shown, '?') != NULL && utf8_valid(bytes_of(shown)), "%s: %s",
+                      utf8_bad[_i].why, shown);
 }
 END_TEST
 
@@ -271,33 +284,51 @@ static const struct {
         const char *out;
 } shown_rows[] = {
         { "plain text stays", BYTES_LITERAL("nas.lan"), "nas.lan" },
-        { "letters of any script stay", BYTES_LITERAL("Küche ñ 漢字 🔒 עברית"), "Küche ñ 漢字 🔒 עברית" },
+        { "letters of any script stay", BYTES_LITERAL("Küche ñ 漢字 🔒 עברית"),
+          "Küche ñ 漢字 🔒 עברית" },
         { "a line break would begin a line of its own", BYTES_LITERAL("a\nb\r\n"), "a?b??" },
         { "a NUL would end the text", BYTES_LITERAL("a\0b"), "a?b" },
         { "escape sequences move the cursor", BYTES_LITERAL("\x1b[2J"), "?[2J" },
         { "tab, bell, backspace", BYTES_LITERAL("\t\a\b"), "???" },
         { "DEL", BYTES_LITERAL("a\x7f"), "a?" },
-        { "the C1 controls: CSI of one octet", BYTES_LITERAL("\xc2\x9b""2J"), "?2J" },
+        { "the C1 controls: CSI of one octet",
+          BYTES_LITERAL("\xc2\x9b"
+                        "2J"),
+          "?2J" },
         { "the first and the last C1 control", BYTES_LITERAL("\xc2\x80\xc2\x9f"), "??" },
-        { "the no-break space behind them is none", BYTES_LITERAL("a\xc2\xa0""b"), "a\xc2\xa0""b" },
+        { "the no-break space behind them is none",
+          BYTES_LITERAL("a\xc2\xa0"
+                        "b"),
+          "a\xc2\xa0"
+          "b" },
         { "embedding left to right to override right to left: U+202A to U+202E",
           BYTES_LITERAL("\xe2\x80\xaa\xe2\x80\xab\xe2\x80\xac\xe2\x80\xad\xe2\x80\xae"), "?????" },
-        { "isolates: U+2066 to U+2069", BYTES_LITERAL("\xe2\x81\xa6\xe2\x81\xa7\xe2\x81\xa8\xe2\x81\xa9"), "????" },
-        { "marks of direction: U+200E, U+200F, U+061C", BYTES_LITERAL("\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c"), "???" },
-        { "line and paragraph separator: U+2028, U+2029", BYTES_LITERAL("a\xe2\x80\xa8\xe2\x80\xa9"), "a??" },
-        { "what is not seen: U+200B, U+2060, U+FEFF", BYTES_LITERAL("a\xe2\x80\x8b\xe2\x81\xa0\xef\xbb\xbf"), "a???" },
-        { "the joiners that scripts need stay: U+200C, U+200D", BYTES_LITERAL("\xe2\x80\x8c\xe2\x80\x8d"), "\xe2\x80\x8c\xe2\x80\x8d" },
-        { "the neighbours stay: U+202F, U+2027, U+2065", BYTES_LITERAL("\xe2\x80\xaf\xe2\x80\xa7\xe2\x81\xa5"),
+        { "isolates: U+2066 to U+2069",
+          BYTES_LITERAL("\xe2\x81\xa6\xe2\x81\xa7\xe2\x81\xa8\xe2\x81\xa9"), "????" },
+        { "marks of direction: U+200E, U+200F, U+061C",
+          BYTES_LITERAL("\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c"), "???" },
+        { "line and paragraph separator: U+2028, U+2029",
+          BYTES_LITERAL("a\xe2\x80\xa8\xe2\x80\xa9"), "a??" },
+        { "what is not seen: U+200B, U+2060, U+FEFF",
+          BYTES_LITERAL("a\xe2\x80\x8b\xe2\x81\xa0\xef\xbb\xbf"), "a???" },
+        { "the joiners that scripts need stay: U+200C, U+200D",
+          BYTES_LITERAL("\xe2\x80\x8c\xe2\x80\x8d"), "\xe2\x80\x8c\xe2\x80\x8d" },
+        { "the neighbours stay: U+202F, U+2027, U+2065",
+          BYTES_LITERAL("\xe2\x80\xaf\xe2\x80\xa7\xe2\x81\xa5"),
           "\xe2\x80\xaf\xe2\x80\xa7\xe2\x81\xa5" },
-        { "each bad octet is one mark", BYTES_LITERAL("a\xff\xfe""b\xe2\x80"), "a??b??" },
+        { "each bad octet is one mark",
+          BYTES_LITERAL("a\xff\xfe"
+                        "b\xe2\x80"),
+          "a??b??" },
         { "nothing", BYTES_LITERAL(""), "" },
 };
 
 START_TEST(what_is_shown_cannot_move_or_turn_what_is_around_it) {
         char shown[96];
 
-        ck_assert_msg(strcmp(text_printable(shown_rows[_i].in, shown, sizeof(shown)), shown_rows[_i].out) == 0, "%s: %s",
-                      shown_rows[_i].why, shown);
+        ck_assert_msg(strcmp(text_printable(shown_rows[_i].in, shown, sizeof(shown)),
+                             shown_rows[_i].out) == 0,
+                      "%s: %s", shown_rows[_i].why, shown);
 }
 END_TEST
 
@@ -324,7 +355,8 @@ START_TEST(what_does_not_fit_is_cut_between_characters_and_marked) {
         char *shown = malloc(cut_rows[_i].size); /* as large as said: ASan looks at its end */
 
         ck_assert_ptr_nonnull(shown);
-        ck_assert_msg(strcmp(text_printable(bytes_of(cut_rows[_i].in), shown, cut_rows[_i].size), cut_rows[_i].out) == 0,
+        ck_assert_msg(strcmp(text_printable(bytes_of(cut_rows[_i].in), shown, cut_rows[_i].size),
+                             cut_rows[_i].out) == 0,
                       "%s: %s", cut_rows[_i].why, shown);
         text_make_printable(cut_rows[_i].in, shown, cut_rows[_i].size);
         ck_assert_str_eq(shown, cut_rows[_i].out);
@@ -376,9 +408,11 @@ static const struct {
 START_TEST(a_number_is_whole_and_within_its_maximum) {
         uint64_t value = 4711;
 
-        ck_assert_msg(text_to_u64(number_rows[_i].text, number_rows[_i].max, &value) == number_rows[_i].rc, "%s: %llu",
-                      number_rows[_i].why, (unsigned long long) value);
-        ck_assert_msg(value == (number_rows[_i].rc ? 4711 : number_rows[_i].value), "%s", number_rows[_i].why);
+        ck_assert_msg(text_to_u64(number_rows[_i].text, number_rows[_i].max, &value) ==
+                              number_rows[_i].rc,
+                      "%s: %llu", number_rows[_i].why, (unsigned long long) value);
+        ck_assert_msg(value == (number_rows[_i].rc ? 4711 : number_rows[_i].value), "%s",
+                      number_rows[_i].why);
 }
 END_TEST
 
@@ -398,8 +432,10 @@ START_TEST(lower_case_is_ascii_alone) {
 END_TEST
 
 START_TEST(a_suffix_is_at_the_end) {
-        ck_assert(text_ends_with("cad.conf", ".conf") && text_ends_with(".conf", ".conf") && text_ends_with("x", ""));
-        ck_assert(!text_ends_with("conf", ".conf") && !text_ends_with("a.conf.bak", ".conf") && !text_ends_with("", "x"));
+        ck_assert(text_ends_with("cad.conf", ".conf") && text_ends_with(".conf", ".conf") &&
+                  text_ends_with("x", ""));
+        ck_assert(!text_ends_with("conf", ".conf") && !text_ends_with("a.conf.bak", ".conf") &&
+                  !text_ends_with("", "x"));
 }
 END_TEST
 
@@ -416,11 +452,15 @@ int main(void) {
         tcase_add_test(tc, every_octet_is_a_digit_or_not_one);
         tcase_add_loop_test(tc, base64_of_any_length_comes_back_whatever_the_lines, 0, 6);
         tcase_add_test(tc, every_scalar_value_is_valid_and_every_surrogate_is_not);
-        tcase_add_loop_test(tc, what_is_no_utf8_is_not_valid_and_shown_as_question_marks, 0, ARRAY_SIZE(utf8_bad));
-        tcase_add_loop_test(tc, what_is_shown_cannot_move_or_turn_what_is_around_it, 0, ARRAY_SIZE(shown_rows));
-        tcase_add_loop_test(tc, what_does_not_fit_is_cut_between_characters_and_marked, 0, ARRAY_SIZE(cut_rows));
+        tcase_add_loop_test(tc, what_is_no_utf8_is_not_valid_and_shown_as_question_marks, 0,
+                            ARRAY_SIZE(utf8_bad));
+        tcase_add_loop_test(tc, what_is_shown_cannot_move_or_turn_what_is_around_it, 0,
+                            ARRAY_SIZE(shown_rows));
+        tcase_add_loop_test(tc, what_does_not_fit_is_cut_between_characters_and_marked, 0,
+                            ARRAY_SIZE(cut_rows));
         tcase_add_test(tc, no_room_at_all_is_not_written_to);
-        tcase_add_loop_test(tc, a_number_is_whole_and_within_its_maximum, 0, ARRAY_SIZE(number_rows));
+        tcase_add_loop_test(tc, a_number_is_whole_and_within_its_maximum, 0,
+                            ARRAY_SIZE(number_rows));
         tcase_add_test(tc, null_equals_only_null);
         tcase_add_test(tc, lower_case_is_ascii_alone);
         tcase_add_test(tc, a_suffix_is_at_the_end);

@@ -9,15 +9,17 @@
 #include "lib/base/error.h"
 
 /** ck_ok() - the call returned 0; else fail with the error's own words */
-#define ck_ok(call, err) ck_assert_msg((call) == 0, "%s: %s (%s:%d)", #call, (err).text, (err).file ? (err).file : "?", (err).line)
+#define ck_ok(call, err) \
+        ck_assert_msg((call) == 0, "%s: %s (%s:%d)", #call, (err).text, \
+                      (err).file ? (err).file : "?", (err).line)
 
 /** ck_refused() - the call returned -1 with just this code */
 #define ck_refused(call, err, expected) \
         do { \
                 (err) = (struct error){ 0 }; \
                 ck_assert_msg((call) == -1, "%s was not refused", #call); \
-                ck_assert_msg((err).code == (expected), "%s: expected %s, got %s: %s", #call, error_slug(expected), \
-                              error_slug((err).code), (err).text); \
+                ck_assert_msg((err).code == (expected), "%s: expected %s, got %s: %s", #call, \
+                              error_slug(expected), error_slug((err).code), (err).text); \
         } while (0)
 
 /** unit_main() - run one suite; CK_TAP_LOG_FILE_NAME=- gives TAP (the build sets it) */
