@@ -8,6 +8,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -499,6 +500,18 @@ static void limits_fill(struct http_limits *limits) {
         descriptors_plan(limits);
 }
 
+/*
+ * In place of MHD_quiesce_daemon(), which takes the socket out of the threads' epoll behind their backs: where a thread
+ * does the same at that moment, since it is at its limit or has seen the flag, libmicrohttpd 0.9.75 ends the process.
+ */
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, socklen_t size) {
+        const struct listener *listener = cls;
+
+        (void) address;
+        (void) size;
+        return atomic_load(&listener->server->stopping) ? MHD_NO : MHD_YES;
+}
+
 static int listener_start(struct listener *listener, const struct http_limits *limits,
                           unsigned connections_max, struct error *err) {
         /* No PostProcessor, no digest authentication, no thread a connection (threats.md R-28). */
@@ -515,11 +528,15 @@ static int listener_start(struct listener *listener, const struct http_limits *l
                                  (intptr_t) limits->per_address_max, NULL },
                                { MHD_OPTION_END, 0, NULL } },
         };
+        /* MHD closes what it is given when it stops; a start that fails leaves the caller's socket as it was. */
+        int fd = fcntl(listener->fd, F_DUPFD_CLOEXEC, 0);
 
+        if (fd < 0)
+                return error_errno(err, errno, "cannot duplicate the listening socket");
         listener->mhd = MHD_start_daemon(
-                flags, /* port= */ 0, /* accept policy= */ NULL, NULL, on_request, listener,
+                flags, /* port= */ 0, on_accept, listener, on_request, listener,
                 MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, listener->server, MHD_OPTION_LISTEN_SOCKET,
-                listener->fd, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
+                fd, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
                 connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                 (size_t) CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
                 MHD_OPTION_STRICT_FOR_CLIENT, strict, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape,
@@ -550,15 +567,13 @@ static int listeners_start(struct http_server *server, struct error *err) {
         return 0;
 }
 
-/* A start that fails leaves the listening sockets to the caller: quiesced, MHD does not close them. */
 static void mhd_end(struct http_server *server) {
         for (size_t i = 0; server->listeners && i < server->config.listeners_len; i++) {
                 if (!server->listeners[i].mhd)
                         continue;
-                if (!atomic_load(&server->stopping))
-                        (void) MHD_quiesce_daemon(server->listeners[i].mhd);
                 MHD_stop_daemon(server->listeners[i].mhd);
-                if (atomic_load(&server->stopping))
+                if (atomic_load(
+                            &server->stopping)) /* else the start failed, and the socket is still the caller's */
                         (void) fd_close(server->listeners[i].fd);
         }
 }
@@ -616,12 +631,7 @@ int http_server_start(const struct http_config *config, struct http_server **ret
 /* Stop */
 
 void http_server_quiesce(struct http_server *server) {
-        if (atomic_exchange(&server->stopping, true))
-                return;
-        /* The sockets are closed at the end: MHD's threads take them out of their epoll in their own time. What connects
-         * in between waits for the next process where systemd keeps the socket, and is turned away where not. */
-        for (size_t i = 0; i < server->config.listeners_len; i++)
-                (void) MHD_quiesce_daemon(server->listeners[i].mhd);
+        atomic_store(&server->stopping, true); /* on_accept() turns away who connects now */
 }
 
 static bool drained(const struct http_server *server) {

@@ -81,7 +81,7 @@ int http_server_start(const struct http_config *config, struct http_server **ret
                       struct error *err);
 
 /**
- * http_server_quiesce() - accept no more connections, answer new requests with 503; returns at once, may be repeated
+ * http_server_quiesce() - turn new connections away, answer new requests with 503; returns at once, may be repeated
  *
  * Call it first, then let whoever holds exchanges (the committer) finish or fail them, then http_server_stop().
  */

@@ -16,6 +16,8 @@ import cadtest
 import csrs
 from bad_csrs import Accepted
 
+pytestmark = pytest.mark.sanitize
+
 GROWTH_KIB = 12 * 1024          # of both processes, over all rows: caches, arenas
 PEAK_KIB = 16 * 1024            # for one row
 # A signature in the signer's log has a serial of 20 octets or a little less; the head of the audit

@@ -708,6 +708,34 @@ def test_stopping_under_load_answers_or_closes():
         assert not broken, broken[:3]
 
 
+@pytest.mark.slow
+def test_a_stop_while_others_connect_is_no_crash():
+    """libmicrohttpd's own way to accept no more races with its threads: one stop in sixty ended in abort()."""
+    for _ in range(200):
+        with Echo(nofile=64) as server:
+            stop = False
+
+            def caller(server=server):
+                while not stop:
+                    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+                        sock.settimeout(1)
+                        sock.connect(server.path)
+                        sock.sendall(get(b"/v1/quick"))
+                        sock.recv(100)
+
+            threads = [threading.Thread(target=caller) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.05)
+            try:
+                server.signal(signal.SIGTERM)
+                assert server.process.wait(STOP_S) == 0, server.output()
+            finally:
+                stop = True
+                for thread in threads:
+                    thread.join()
+
+
 def test_work_that_does_not_end_bounds_the_stop():
     server = Echo(stop_timeout_s=1)
     with server.connect() as sock:
