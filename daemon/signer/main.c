@@ -411,29 +411,40 @@ static int usage(void) {
         return EXIT_USAGE;
 }
 
-int main(int argc, char **argv) {
+static void session_done(struct session *s) {
+        s->o.plan.constraints = constraints_free(s->o.plan.constraints);
+        free(s->conf.passphrase_path);
+        buffer_wipe(&s->passphrase);
+        s->lock_fd = fd_close(s->lock_fd);
+        s->place.config_fd = fd_close(s->place.config_fd);
+        s->place.state_fd = fd_close(s->place.state_fd);
+}
+CAD_CLEANUP_DONE(struct session, session_done)
+
+static int run_command(int (*run)(struct session *s, struct error *err), int argc, char **argv) {
+        CAD_AUTO(session_done)
         struct session s = { .o = { .socket_fd = -1 },
                              .place = { .state_fd = -1, .config_fd = -1 },
                              .lock_fd = -1 };
         struct error err = { 0 };
 
+        (void) umask(0077);
+        if (sandbox_prepare(&err) == 0 && begin(&s, argc, argv, &err) == 0 && run(&s, &err) == 0)
+                return EXIT_SUCCESS;
+        if (s.o.socket_fd >= 0)
+                tell_cad(s.o.socket_fd, &err);
+        else
+                (void) fprintf(stderr, "cad-signer: %s\n", err.text);
+        return err.code == ERR_USAGE ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv) {
         if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
                 (void) printf("cad-signer %s\n", CAD_VERSION);
                 return EXIT_SUCCESS;
         }
-        for (size_t i = 0; argc >= 2 && i < ARRAY_SIZE(commands); i++) {
-                if (strcmp(commands[i].name, argv[1]) != 0)
-                        continue;
-                (void) umask(0077);
-                if (sandbox_prepare(&err) == 0 && begin(&s, argc - 1, argv + 1, &err) == 0 &&
-                    commands[i].run(&s, &err) == 0)
-                        return EXIT_SUCCESS;
-                if (s.o.socket_fd >= 0)
-                        tell_cad(s.o.socket_fd, &err);
-                else
-                        (void) fprintf(stderr, "cad-signer: %s\n", err.text);
-                buffer_wipe(&s.passphrase);
-                return err.code == ERR_USAGE ? EXIT_USAGE : EXIT_FAILURE;
-        }
+        for (size_t i = 0; argc >= 2 && i < ARRAY_SIZE(commands); i++)
+                if (strcmp(commands[i].name, argv[1]) == 0)
+                        return run_command(commands[i].run, argc - 1, argv + 1);
         return usage();
 }
