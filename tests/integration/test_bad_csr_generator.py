@@ -12,6 +12,8 @@ import pytest
 import bad_csrs
 import csrs
 
+pytestmark = pytest.mark.slow     # it proves the generator, not cad
+
 ROWS = [row for row in bad_csrs.ROWS if not row.live and not row.missing]
 
 # What openssl does not read, or has no algorithm for, though the signature in it is true.

@@ -478,6 +478,7 @@ def test_slow_request_is_dropped_at_the_limit(data):
         assert 1.5 < drip(sock, data, 10) < 5
 
 
+@pytest.mark.slow
 def test_slow_reader_is_dropped_at_the_limit():
     with Echo(answer_timeout_s=1) as server, server.connect() as sock:
         sock.sendall(get(b"/v1/big?kib=256"))       # more than the socket holds; may take 1 + 4 s
@@ -495,6 +496,7 @@ def test_slow_reader_is_dropped_at_the_limit():
         assert found < 256 * 1024
 
 
+@pytest.mark.slow
 def test_idle_connection_is_dropped_and_work_is_not():
     with Echo(request_timeout_s=1) as server:
         with server.connect() as idle, server.connect() as working:

@@ -14,6 +14,7 @@ import init_kill  # noqa: E402
 FULL = os.environ.get("CAD_TORTURE") == "full"
 
 
+@pytest.mark.slow
 def test_init_may_be_killed_at_any_moment():
     signertest.require_build()
     if signertest.sanitized():

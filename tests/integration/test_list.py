@@ -134,6 +134,7 @@ def test_a_page_does_not_move_while_others_issue():
         assert seen == first
 
 
+@pytest.mark.slow
 def test_an_expired_certificate_is_shown_so():
     with cadtest.Daemon() as daemon:
         begin = (datetime.datetime.utcnow() - datetime.timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -451,6 +451,7 @@ def test_an_empty_datagram_is_the_end_and_no_crash():
         signer.issue().expect("certificate")
 
 
+@pytest.mark.slow
 def test_a_flood_whose_answers_are_not_read_is_bounded():
     """cad pours frames in and reads nothing; when it reads again, everything goes on."""
     with Signer() as signer:
@@ -635,6 +636,7 @@ def test_a_clock_set_back_is_refused_beyond_five_minutes():
         assert serials[-1][2:14] >= serials[0][2:14], "the time in the serials goes back"
 
 
+@pytest.mark.slow
 def test_it_goes_on_by_itself_when_the_clock_is_right_again():
     with tomorrow() as signer:
         signer.start(faked("+1430m x60"))   # its clock makes up a minute a second

@@ -291,6 +291,7 @@ def test_a_second_daemon_says_who_is_there(made):
         copy.close()
 
 
+@pytest.mark.slow
 def test_of_ten_that_start_at_once_one_serves_one_ca(tmp_path):
     cadtest.require_build()
     state = tmp_path / "s"
