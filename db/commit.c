@@ -96,7 +96,7 @@ static enum outcome run_ops(struct store_tx *tx, struct store_op *batch, bool gu
 
 static enum outcome run_transaction(struct committer *k, struct store_op *batch, bool guarded,
                                     bool *ret_wrote, struct error *err) {
-        struct store_tx tx = { .c = &k->writer };
+        struct store_tx tx = { .c = &k->writer, .committer = k };
         sqlite3_int64 changes;
         enum outcome outcome;
 
@@ -504,12 +504,22 @@ static int count_unindexed(struct committer *k, struct error *err) {
         return 0;
 }
 
+/* Nearly every CA has no such key, and then no issuance needs to look for one. */
+static int look_for_compromised(struct committer *k, struct error *err) {
+        int64_t any;
+
+        if (sql_number(&k->writer, "SELECT EXISTS (SELECT 1 FROM compromised_keys)", &any, err) < 0)
+                return -1;
+        atomic_store(&k->any_compromised, any != 0);
+        return 0;
+}
+
 int committer_init(struct committer *k, const char *path, struct error *err) {
         pthread_condattr_t monotonic;
 
         if (sql_open(&k->writer, path, SQL_WRITER, err) < 0)
                 return -1;
-        if (count_unindexed(k, err) < 0) {
+        if (count_unindexed(k, err) < 0 || look_for_compromised(k, err) < 0) {
                 sql_done(&k->writer);
                 return -1;
         }

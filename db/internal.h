@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <pthread.h>
 #include <sqlite3.h>
 
@@ -183,8 +184,11 @@ struct word {
         int64_t id;
 };
 
+struct committer;
+
 struct store_tx {
         struct sql_connection *c;
+        struct committer *committer;
         struct store_counters more; /* what this transaction does */
         int64_t next_id;            /* of certificates; 0: not asked for yet */
         struct word issuer, profile;
@@ -195,6 +199,7 @@ struct committer {
         struct sql_connection writer; /* the leader's alone, as is what follows */
         int64_t unindexed;            /* certificates, or more */
         int64_t rest_until_ms;        /* upkeep failed: not again before */
+        atomic_bool any_compromised;  /* compromised_keys may hold a row: read by anybody */
         pthread_mutex_t lock;         /* guards what follows */
         pthread_cond_t gathered;      /* the leader waits: all announced are here */
         pthread_cond_t relay;         /* the helper waits: a leader has led long enough */

@@ -175,6 +175,8 @@ static int remember_key(struct store_tx *tx, const uint8_t spki[STORE_HASH_SIZE]
 
         if (!s)
                 return -1;
+        atomic_store(&tx->committer->any_compromised,
+                     true); /* before the commit: who reads it looks into the table */
         bind_bytes(s, 1, BYTES(spki, STORE_HASH_SIZE));
         bind_bytes(s, 2, serial);
         (void) sqlite3_bind_int64(s, 3, at);

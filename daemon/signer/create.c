@@ -158,6 +158,7 @@ static int sign_ca(const struct private_key *key, const struct cert_issuer *issu
         wish->serial = BYTES(serial, sizeof(serial));
         der_writer_init(&w, octets, sizeof(octets));
         cert_put_ca(&w, issuer, wish);
+        wish->serial = BYTES_NONE;
         return cert_sign(key, der_writer_bytes(&w), ret, err);
 }
 

@@ -109,15 +109,15 @@ struct error {
  * error_set() - fill @err, or do nothing where @err is NULL
  *
  * Control characters and invalid UTF-8 in the result are replaced, since values of a peer end up here.
- * Return: always -1, so that a function can say `return error_set(err, …);`
+ * Return: always -1, so that a function can say `return error_set(err, …);`. The macros say so themselves: a static analyser sees it.
  */
-#define error_set(err, code, ...) error_set_at((err), (code), __FILE__, __LINE__, __VA_ARGS__)
+#define error_set(err, code, ...) (error_set_at((err), (code), __FILE__, __LINE__, __VA_ARGS__), -1)
 int error_set_at(struct error *err, enum error_code code, const char *file, int line,
                  const char *format, ...) CAD_PRINTF(5, 6);
 
 /** error_set_field() - the same, with the field that is wrong; @field may be NULL */
 #define error_set_field(err, code, field, ...) \
-        error_set_field_at((err), (code), (field), __FILE__, __LINE__, __VA_ARGS__)
+        (error_set_field_at((err), (code), (field), __FILE__, __LINE__, __VA_ARGS__), -1)
 int error_set_field_at(struct error *err, enum error_code code, const char *field, const char *file,
                        int line, const char *format, ...) CAD_PRINTF(6, 7);
 
@@ -126,7 +126,7 @@ int error_name_field(struct error *err, const char *format, ...) CAD_PRINTF(2, 3
 
 /** error_errno() - "what: strerror(errnum)"; ENOSPC and EDQUOT become ERR_STORE_FULL, ENOMEM ERR_NO_MEMORY. Return: -1 */
 #define error_errno(err, errnum, ...) \
-        error_errno_at((err), (errnum), __FILE__, __LINE__, __VA_ARGS__)
+        (error_errno_at((err), (errnum), __FILE__, __LINE__, __VA_ARGS__), -1)
 int error_errno_at(struct error *err, int errnum, const char *file, int line, const char *format,
                    ...) CAD_PRINTF(5, 6);
 

@@ -84,12 +84,27 @@ static bool is_hidden(uint32_t c) {
         return false;
 }
 
+/* What nearly all text is: it needs no look at each sequence. */
+static bool is_plain_ascii(struct bytes in) {
+        bool plain = true;
+
+        for (size_t i = 0; i < in.size; i++)
+                plain &= in.data[i] >= 0x20 && in.data[i] < 0x7f;
+        return plain;
+}
+
 const char *text_printable(struct bytes in, char *out, size_t size) {
         static const char cut[] = "…";
         size_t at = 0, used = 0, mark = 0; /* where the mark fits still */
 
         if (size == 0)
                 return out;
+        if (in.size < size && is_plain_ascii(in)) {
+                if (in.size)
+                        memcpy(out, in.data, in.size);
+                out[in.size] = '\0';
+                return out;
+        }
         while (at < in.size) {
                 size_t n = utf8_sequence(in.data + at, in.size - at);
                 bool shown = n > 0 && !is_hidden(utf8_scalar(in.data + at, n));

@@ -41,7 +41,7 @@ CAD_CLEANUP(struct public_key, public_key_free)
  * factor below 752, factors too close (Fermat, 100 rounds), ROCA (CVE-2017-15361).
  * @err: ERR_KEY_UNSUPPORTED, ERR_KEY_WEAK, ERR_KEY_INVALID; field "csr.key" is left to the caller
  */
-int public_key_from_spki(struct bytes spki, struct public_key **ret, struct error *err);
+int public_key_from_spki(struct bytes der, struct public_key **ret, struct error *err);
 
 /** public_key_type(), public_key_bits() - e.g. KEY_RSA, 2048 */
 enum key_type public_key_type(const struct public_key *key);
@@ -57,7 +57,7 @@ int public_key_verify(const struct public_key *key, struct bytes algorithm, stru
 
 /** spki_key_id() - subject key identifier of RFC 7093 §2 method 1: the left-most 160 bits of SHA-256 of the BIT STRING's content.
  *  Return: 0, or -1 where @spki cannot be read */
-int spki_key_id(struct bytes spki, uint8_t ret[KEY_ID_SIZE]);
+int spki_key_id(struct bytes der, uint8_t ret[KEY_ID_SIZE]);
 
 /** sha256() - the digest of @data */
 void sha256(struct bytes data, uint8_t ret[SHA256_SIZE]);

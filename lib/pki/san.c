@@ -111,7 +111,7 @@ static bool is_number_label(struct bytes label) {
 }
 
 static const char *dns_host_fault(struct bytes host) {
-        struct bytes label = host;
+        struct bytes label;
 
         for (size_t i = 0; i < host.size; i++)
                 if (!is_letter(host.data[i]) && !is_digit(host.data[i]) && host.data[i] != '-' &&
