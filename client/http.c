@@ -273,7 +273,7 @@ static void set_where(const struct client *c, struct http *h) {
         }
         if (root) {
                 curl_easy_setopt(h->curl, CURLOPT_CAINFO, root);
-                curl_easy_setopt(h->curl, CURLOPT_CAPATH, NULL);
+                curl_easy_setopt(h->curl, CURLOPT_CAPATH, (char *) NULL);
         }
 }
 
@@ -318,7 +318,7 @@ static CURLcode perform(struct http *h, const struct http_request *request,
         h->problem[0] = '\0';
         code = curl_easy_perform(h->curl);
         (void) curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &ret->status);
-        curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
+        curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, (struct curl_slist *) NULL);
         curl_slist_free_all(headers);
         return code;
 }

@@ -31,7 +31,7 @@ void frame_put(struct frame_writer *w, struct bytes field) {
                 return;
         }
         put_u32(w->data + w->size, (uint32_t) field.size);
-        if (field.size)
+        if (field.size && field.data)
                 memcpy(w->data + w->size + 4, field.data, field.size);
         w->size += 4 + field.size;
 }

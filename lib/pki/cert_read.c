@@ -118,7 +118,7 @@ static void read_extension(struct cert *c, struct bytes oid, bool critical, stru
 }
 
 static void read_extensions(struct cert *c, struct der_reader *tbs) {
-        struct bytes seen[EXTENSIONS_MAX];
+        struct bytes seen[EXTENSIONS_MAX] = { BYTES_NONE };
         struct der_reader explicit = der_enter(tbs, DER_CONTEXT_CONSTRUCTED(3));
         struct der_reader list = der_enter(&explicit, DER_SEQUENCE);
 
