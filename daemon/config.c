@@ -18,6 +18,8 @@
 #include "lib/base/settings.h"
 #include "lib/base/text.h"
 
+/* No handler of ours waits for the signer, and only revoking waits for the disk: more threads only bring more switching between them. */
+#define WORKERS_DEFAULT 4
 #define CONFIG_FILE "cad.conf"
 #define CONFIG_DROP_INS "cad.conf.d"
 #define COUNT_MAX 65536 /* connections, requests */
@@ -301,7 +303,7 @@ int config_read(int argc, char **argv, const char **rest, struct config *ret, st
                 return -1;
         config.limits.per_user_max = config.connections_per_peer;
         config.limits.per_address_max = config.connections_per_peer;
-        config.limits.workers = config.workers;
+        config.limits.workers = config.workers ? config.workers : WORKERS_DEFAULT;
         config.limits.queue_max = config.requests_waiting;
         *ret = config;
         config = (struct config){ 0 };

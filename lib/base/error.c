@@ -32,7 +32,7 @@ static void slugs_make(void) {
                 const char *name = error_rows[i].name + strlen("ERR_");
                 size_t n = 0;
 
-                for (; name[n] && n < SLUG_MAX - 1; n++)
+                for (; n < SLUG_MAX - 1 && name[n]; n++)
                         slugs[i][n] = name[n] == '_' ? '-'
                                                      : (char) tolower((unsigned char) name[n]);
         }
