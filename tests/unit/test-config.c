@@ -124,7 +124,7 @@ START_TEST(a_state_folder_of_ones_own_has_no_configuration_of_the_system) {
         ck_assert_ptr_null(config.config_dir);
         ck_assert_ptr_null(config.config_file);
         ck_assert(!config.debug);
-        ck_assert_uint_eq(config.limits.workers, 0); /* the server's default */
+        ck_assert_uint_eq(config.limits.workers, 4);
 }
 END_TEST
 
