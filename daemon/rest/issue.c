@@ -14,8 +14,6 @@
 #include "lib/base/text.h"
 #include "lib/pki/pem.h"
 
-#define CSR_TEXT_MAX REST_CSR_BODY_MAX
-
 /* What the body said; texts are lent by the document or by the exchange. */
 struct issue_body {
         json_t *document;
@@ -36,7 +34,7 @@ static void issue_body_done(struct issue_body *body) {
 CAD_CLEANUP_DONE(struct issue_body, issue_body_done)
 
 static const struct json_member issue_members[] = {
-        { "csr", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, csr), true, CSR_TEXT_MAX },
+        { "csr", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, csr), true, REST_CSR_BODY_MAX },
         { "profile", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, profile), false, 64 },
         { "names", JSON_MEMBER_TEXTS, JSON_TO(struct issue_body, names), false,
           REST_CSR_BODY_MAX }, /* read_names() counts */
