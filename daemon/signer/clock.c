@@ -46,6 +46,21 @@ bool clock_synchronised(void) {
         return state >= 0 && state != TIME_ERROR;
 }
 
+int clock_check_ca(int64_t now_ms, int64_t ca_from_s, struct error *err) {
+        char now[MOMENT_TEXT_MAX], from[MOMENT_TEXT_MAX];
+
+        if (clock_check(now_ms, /* latest_ms= */ now_ms, /* synchronised= */ true, err) < 0)
+                return -1;
+        if (now_ms >= ca_from_s * 1000 - CLOCK_BACK_MAX_MS)
+                return 0;
+        return error_set(
+                err, ERR_CLOCK,
+                "this machine's clock says %s, but the CA's own certificates begin at %s: set the clock. If it is right "
+                "now, it was ahead when the CA was made: `cad init --again` makes the CA anew as long as nothing was "
+                "issued; after that, make a new one in a new state folder",
+                moment_format(now_ms / 1000, now), moment_format(ca_from_s, from));
+}
+
 int clock_check(int64_t now_ms, int64_t latest_ms, bool synchronised, struct error *err) {
         char now[MOMENT_TEXT_MAX], other[MOMENT_TEXT_MAX];
 

@@ -36,3 +36,10 @@ bool clock_synchronised(void);
  * @err: ERR_CLOCK with both times and the way out (`cad clock accept`)
  */
 int clock_check(int64_t now_ms, int64_t latest_ms, bool synchronised, struct error *err);
+
+/**
+ * clock_check_ca() - is it the time of the CA yet? Accepting the clock does not help where it is not, so this comes before clock_check()
+ * @ca_from_s: since when its certificates are valid, seconds since the epoch
+ * @err: ERR_CLOCK with both times and the ways out (the right clock, `cad init --again`)
+ */
+int clock_check_ca(int64_t now_ms, int64_t ca_from_s, struct error *err);

@@ -18,6 +18,7 @@
 #include "cad-build.h"
 #include "daemon/signer/clock.h"
 #include "daemon/signer/create.h"
+#include "daemon/signer/owned.h"
 #include "daemon/signer/passphrase.h"
 #include "daemon/signer/sandbox.h"
 #include "daemon/signer/serve.h"
@@ -240,6 +241,11 @@ static int lock_place(struct session *s, struct error *err) {
         int64_t until = moment_monotonic_ms() + (s->o.socket_fd >= 0 ? LOCK_PATIENCE_MS : 0);
 
         while ((s->lock_fd = lock_take(s->place.state_fd, "lock", err)) < 0) {
+                struct error cause = *err;
+
+                if (err->code == ERR_BUSY && s->o.socket_fd < 0)
+                        return error_set(err, ERR_BUSY, "%s is %s: stop cad first", s->o.state_dir,
+                                         cause.text);
                 if (err->code != ERR_BUSY || moment_monotonic_ms() >= until)
                         return -1;
                 (void) usleep(LOCK_RETRY_MS * 1000);
@@ -261,7 +267,7 @@ static int open_place(struct session *s, struct error *err) {
                         return -1;
                 }
         }
-        return lock_place(s, err);
+        return 0;
 }
 
 static int read_conf(struct session *s, struct error *err) {
@@ -277,13 +283,18 @@ static int read_conf(struct session *s, struct error *err) {
         return -1;
 }
 
-static int begin(struct session *s, int argc, char **argv, struct error *err) {
+static int begin(struct session *s, bool as_owner, int argc, char **argv, struct error *err) {
         if (ca_plan_defaults(&s->o.plan, err) < 0 || parse_options(argc, argv, &s->o, err) < 0 ||
-            open_place(s, err) < 0 || read_conf(s, err) < 0)
+            open_place(s, err) < 0 || read_conf(s, err) < 0 ||
+            passphrase_find(s->o.passphrase_path ? s->o.passphrase_path : s->conf.passphrase_path,
+                            &s->passphrase, err) < 0)
                 return -1;
-        return passphrase_find(s->o.passphrase_path ? s->o.passphrase_path
-                                                    : s->conf.passphrase_path,
-                               &s->passphrase, err);
+        if (as_owner && owned_become(s->place.state_fd, s->o.state_dir, err) < 0)
+                return -1;
+        /* before the lock, too: it is one of them */
+        if (owned_check(s->place.state_fd, s->o.state_dir, err) < 0)
+                return -1;
+        return lock_place(s, err);
 }
 
 /* ---- commands ---- */
@@ -320,12 +331,14 @@ static int command_init(struct session *s, struct error *err) {
 }
 
 static int command_clock_accept(struct session *s, struct error *err) {
+        CAD_AUTO(ca_free) struct ca *ca = NULL;
         struct clock_mark mark = { 0 };
         char now[MOMENT_TEXT_MAX];
         int64_t now_ms = moment_now_ms();
 
         (void) clock_mark_read(s->place.state_fd, &mark, NULL);
-        if (clock_check(now_ms, now_ms, true, err) < 0)
+        (void) ca_load_public(s->place.state_fd, &ca, NULL);
+        if (clock_check_ca(now_ms, ca ? ca->root.validity.not_before : 0, err) < 0)
                 return -1;
         mark.latest_ms = now_ms;
         if (signlog_clock_accepted(s->place.state_fd, now_ms / 1000, err) < 0 ||
@@ -386,10 +399,11 @@ static int command_serve(struct session *s, struct error *err) {
 static const struct {
         const char *name;
         int (*run)(struct session *s, struct error *err);
+        bool as_owner; /* root becomes whose the folder is */
 } commands[] = {
-        { "init", command_init },
-        { "clock-accept", command_clock_accept },
-        { "serve", command_serve },
+        { "init", command_init, false },
+        { "clock-accept", command_clock_accept, true },
+        { "serve", command_serve, false },
 };
 
 /* cad waits for a word: the error goes to it as the answer to its HELLO, and to the log. */
@@ -421,7 +435,7 @@ static void session_done(struct session *s) {
 }
 CAD_CLEANUP_DONE(struct session, session_done)
 
-static int run_command(int (*run)(struct session *s, struct error *err), int argc, char **argv) {
+static int run_command(size_t command, int argc, char **argv) {
         CAD_AUTO(session_done)
         struct session s = { .o = { .socket_fd = -1 },
                              .place = { .state_fd = -1, .config_fd = -1 },
@@ -429,7 +443,9 @@ static int run_command(int (*run)(struct session *s, struct error *err), int arg
         struct error err = { 0 };
 
         (void) umask(0077);
-        if (sandbox_prepare(&err) == 0 && begin(&s, argc, argv, &err) == 0 && run(&s, &err) == 0)
+        if (sandbox_prepare(&err) == 0 &&
+            begin(&s, commands[command].as_owner, argc, argv, &err) == 0 &&
+            commands[command].run(&s, &err) == 0)
                 return EXIT_SUCCESS;
         if (s.o.socket_fd >= 0)
                 tell_cad(s.o.socket_fd, &err);
@@ -445,6 +461,6 @@ int main(int argc, char **argv) {
         }
         for (size_t i = 0; argc >= 2 && i < ARRAY_SIZE(commands); i++)
                 if (strcmp(commands[i].name, argv[1]) == 0)
-                        return run_command(commands[i].run, argc - 1, argv + 1);
+                        return run_command(i, argc - 1, argv + 1);
         return usage();
 }

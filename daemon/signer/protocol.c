@@ -64,11 +64,16 @@ int frame_open(struct bytes frame, struct signer_header *ret, struct frame_reade
                 return error_set(err, ERR_MESSAGE_MALFORMED,
                                  "a frame of %zu octets says that it has %u", frame.size,
                                  get_u32(frame.data));
-        if (ret->version != SIGNER_PROTOCOL_VERSION || frame.data[6] || frame.data[7])
+        if (ret->version != SIGNER_PROTOCOL_VERSION)
                 return error_set(
                         err, ERR_MESSAGE_MALFORMED,
                         "the frame is of protocol version %u, this is %d: cad and cad-signer are of different builds",
                         ret->version, SIGNER_PROTOCOL_VERSION);
+        if (frame.data[6] || frame.data[7])
+                return error_set(
+                        err, ERR_MESSAGE_MALFORMED,
+                        "the frame has the reserved octets %02x %02x, which are zero in protocol version %d",
+                        frame.data[6], frame.data[7], SIGNER_PROTOCOL_VERSION);
         *ret_fields = (struct frame_reader){ .at = frame.data + HEADER_SIZE,
                                              .end = frame.data + frame.size };
         return 0;

@@ -39,6 +39,7 @@
 struct signer {
         int socket_fd, state_fd, config_fd, ended_fd;
         const struct ca *ca;
+        int64_t ca_from_s; /* all that it signs with is valid since then */
         _Atomic(struct profile_set *) profiles;
         pthread_rwlock_t profiles_lock;
         atomic_bool synchronised;    /* as adjtimex(2) says */
@@ -69,12 +70,19 @@ static int make_serial(struct signer *s, int64_t now_ms, uint8_t serial[SERIAL_S
         return 0;
 }
 
+/* The caller holds the lock. */
+static int judge_clock(const struct signer *s, int64_t now_ms, struct error *err) {
+        if (clock_check_ca(now_ms, s->ca_from_s, err) < 0)
+                return -1;
+        return clock_check(now_ms, s->mark.latest_ms, atomic_load(&s->synchronised), err);
+}
+
 /* Before anything is held against the time: with a wrong clock each validity looks wrong, and that is not the caller's to mend. */
 static int check_clock(struct signer *s, int64_t now_ms, struct error *err) {
         int rc;
 
         (void) pthread_mutex_lock(&s->lock);
-        rc = clock_check(now_ms, s->mark.latest_ms, atomic_load(&s->synchronised), err);
+        rc = judge_clock(s, now_ms, err);
         (void) pthread_mutex_unlock(&s->lock);
         return rc;
 }
@@ -85,8 +93,7 @@ static int admit(struct signer *s, struct policy_grant *grant, int64_t now_ms,
         int rc = -1;
 
         (void) pthread_mutex_lock(&s->lock);
-        if (clock_check(now_ms, s->mark.latest_ms, atomic_load(&s->synchronised), err) == 0 &&
-            rate_check(&s->rate, now_ms / 1000, err) == 0 &&
+        if (judge_clock(s, now_ms, err) == 0 && rate_check(&s->rate, now_ms / 1000, err) == 0 &&
             make_serial(s, now_ms, serial, err) == 0) {
                 grant->wish.serial = BYTES(serial, SERIAL_SIZE);
                 rc = signlog_issue(s->log, now_ms / 1000, grant->issuer->id, &grant->wish, err);
@@ -163,7 +170,7 @@ static struct bytes on_status(struct signer *s, uint32_t id, struct frame_reader
                 return BYTES_NONE;
         }
         (void) pthread_mutex_lock(&s->lock);
-        (void) clock_check(now_ms, s->mark.latest_ms, atomic_load(&s->synchronised), &clock);
+        (void) judge_clock(s, now_ms, &clock);
         status.issued = s->mark.issued;
         status.per_hour = s->rate.per_hour;
         status.last_hour = rate_last_hour(&s->rate, now_ms / 1000);
@@ -329,8 +336,10 @@ static int restore_mark(struct signer *s, int64_t log_last_s, struct error *err)
                 return -1;
         }
         for (size_t i = 0; i < s->ca->issuer_count; i++)
-                if (s->mark.latest_ms < s->ca->issuers[i].cert.validity.not_before * 1000)
-                        s->mark.latest_ms = s->ca->issuers[i].cert.validity.not_before * 1000;
+                if (s->ca_from_s < s->ca->issuers[i].cert.validity.not_before)
+                        s->ca_from_s = s->ca->issuers[i].cert.validity.not_before;
+        if (s->mark.latest_ms < s->ca_from_s * 1000)
+                s->mark.latest_ms = s->ca_from_s * 1000;
         if (s->mark.latest_ms < log_last_s * 1000)
                 s->mark.latest_ms = log_last_s * 1000;
         if (log_last_s && s->mark.issued == 0)

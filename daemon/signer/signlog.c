@@ -188,12 +188,22 @@ int signlog_open(int dir_fd, int64_t now_s, struct rate *rate, struct signlog **
         return 0;
 }
 
+/* What separates names and words becomes "\\XX", so that no name looks like two: a URI may hold commas. As RFC 4514 §2.4 does it. */
+static void escape_name(const char *name, char out[3 * SAN_TEXT_MAX]) {
+        for (; *name; name++) {
+                if (strchr(",\\ ", *name))
+                        out += sprintf(out, "\\%02x", (unsigned char) *name);
+                else
+                        *out++ = *name;
+        }
+        *out = '\0';
+}
+
 static void append_names(struct buffer *line, const struct san_list *names) {
-        char text[SAN_TEXT_MAX];
+        char text[SAN_TEXT_MAX], name[3 * SAN_TEXT_MAX];
 
         for (size_t i = 0; i < names->count; i++) {
-                const char *name = san_text(&names->items[i], text, sizeof(text));
-
+                escape_name(san_text(&names->items[i], text, sizeof(text)), name);
                 if (line->size + strlen(name) + 32 > SIGNLOG_LINE_MAX) {
                         buffer_format(line, ",+%zu", names->count - i);
                         return;

@@ -2,6 +2,9 @@
  * The signer's own log: one line a signature, written before the answer leaves, which a captured cad cannot rewrite.
  *
  *      2026-11-21T18:00:00Z issue serial=01… issuer=int-1 profile=server key=SHA256-of-SPKI until=… names=nas.lan,192.168.1.10
+ *
+ * Words are separated by single spaces, names by commas; a comma, a space or a backslash inside a name is written as \2c, \20 or \5c. Names
+ * that do not fit the line end it as a number: names=a.lan,b.lan,+98.
  */
 #pragma once
 
@@ -15,7 +18,8 @@
 #define SIGNLOG_BYTES_MAX (16 * 1024 * 1024) /* then it is put aside */
 #define SIGNLOG_KEPT \
         32 /* log.1 (newest) … log.32: half a GiB, so that nobody rolls his traces out quickly */
-#define SIGNLOG_LINE_MAX 2048 /* bytes of a line; names beyond it are counted, not listed */
+#define SIGNLOG_LINE_MAX \
+        2048 /* bytes of a line, enough for any one name; names beyond it are counted, not listed */
 
 struct signlog; /* opaque; the caller locks */
 

@@ -210,20 +210,21 @@ int lock_take(int dir_fd, const char *path, struct error *err) {
         char pid[24] = "";
 
         if (fd < 0)
-                return error_errno(err, errno, "cannot open the lock %s", path);
+                return error_errno(err, errno, "cannot open the lock file '%s'", path);
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
                 ssize_t n;
 
                 if (errno != EWOULDBLOCK)
-                        return error_errno(err, errno, "cannot lock %s", path);
+                        return error_errno(err, errno, "cannot lock the file '%s'", path);
                 n = pread(fd, pid, sizeof(pid) - 1, 0);
                 pid[n > 0 ? n : 0] = '\0';
                 pid[strcspn(pid, "\n")] = '\0';
-                return error_set(err, ERR_BUSY, "already in use by process %s (lock %s)",
+                return error_set(err, ERR_BUSY,
+                                 "already in use by process %s (it has locked the file '%s')",
                                  pid[0] ? pid : "?", path);
         }
         (void) snprintf(pid, sizeof(pid), "%ld\n", (long) getpid());
         if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
-                return error_errno(err, errno, "cannot write the lock %s", path);
+                return error_errno(err, errno, "cannot write the lock file '%s'", path);
         return CAD_TAKE_FD(fd);
 }

@@ -3,6 +3,7 @@
  */
 #include "settings.h"
 
+#include <ctype.h>
 #include <ini.h> /* inih */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "text.h"
 
 #define SETTINGS_FILE_MAX (1024u * 1024u) /* bytes; a person writes no more */
+#define HIDDEN_SEMICOLON '\x01'           /* stands for ';' on its way through inih */
 
 int setting_set_text(void *target, const char *value, size_t offset, struct error *err) {
         char **member = (char **) (void *) ((char *) target + offset);
@@ -79,6 +81,23 @@ static int complain(struct settings_state *state, const char *text) {
 }
 
 /*
+ * To systemd a comment is a line of its own; Debian's inih is built to end a value at a ';' behind white space too, and cannot be told
+ * otherwise. So it does not see them: on_setting() puts them back.
+ */
+static void hide_semicolons(char *line) {
+        char *at = strpbrk(line, "=:");
+
+        for (; at && *at; at++)
+                if (*at == ';' && isspace((unsigned char) at[-1]))
+                        *at = HIDDEN_SEMICOLON;
+}
+
+static void show_semicolons(char *value) {
+        while ((value = strchr(value, HIDDEN_SEMICOLON)))
+                *value = ';';
+}
+
+/*
  * As fgets(): one line into @out, without the white space before it. inih would take an indented line for more of the
  * setting above it, and would cut a line that is too long in two and read the rest as a setting.
  */
@@ -102,24 +121,33 @@ static char *next_line(char *out, int size, void *stream) {
                 (void) complain(state, text);
                 return NULL;
         }
+        if (line.size && memchr(line.data, HIDDEN_SEMICOLON, line.size)) {
+                (void) complain(state, "this line has the control character 0x01");
+                return NULL;
+        }
         memcpy(out, line.data, line.size);
         out[line.size] = '\0';
+        hide_semicolons(out);
         return out;
 }
 
-static int on_setting(void *user, const char *section, const char *key, const char *value) {
+static int on_setting(void *user, const char *section, const char *key, const char *hidden) {
         struct settings_state *state = user;
+        CAD_AUTO(free_text) char *value = strdup(hidden ? hidden : "");
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
         struct error err = { 0 };
         bool section_known = false;
 
+        if (!value)
+                return complain(state, "out of memory");
+        show_semicolons(value);
         for (const struct setting *row = state->settings; row->section; row++) {
                 if (strcmp(row->section, section) != 0)
                         continue;
                 section_known = true;
                 if (!key || strcmp(row->key, key) != 0)
                         continue;
-                if (row->set(state->target, value ? value : "", row->offset, &err) == 0)
+                if (row->set(state->target, value, row->offset, &err) == 0)
                         return 1;
                 buffer_format(&text, "%s=: %s", key, err.text);
                 return complain(state, buffer_string(&text));

@@ -36,9 +36,10 @@ int setting_set_duration(void *target, const char *value, size_t offset, struct 
  * @settings: the known ones
  * @target: handed to the setters
  * @err:    ERR_CONFIG "path:line: …" for an unknown section or key, a bad value, a line that is no setting or over 198 bytes,
- *          NULs; ERR_NOT_FOUND where the file is not there; ERR_FILE_UNSAFE, also for more than 1 MiB
+ *          NULs, octets 0x01; ERR_NOT_FOUND where the file is not there; ERR_FILE_UNSAFE, also for more than 1 MiB
  *
- * A setting is one line; white space before it does not matter. Of two, the later wins (or adds: a list).
+ * A setting is one line; white space before it does not matter. A comment is a line too, begun by '#' or ';': behind a value it
+ * would be part of the value, as with systemd. Of two settings, the later wins (or adds: a list).
  */
 int settings_read(int dir_fd, const char *path, const struct setting *settings, void *target,
                   struct error *err);

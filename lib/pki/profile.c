@@ -21,6 +21,8 @@
 #define DAY_S INT64_C(86400)
 #define BACKDATE_S 3600 /* threats.md §5.8: clocks on a LAN are skewed */
 #define BACKDATE_MAX_S (2 * DAY_S)
+#define RSA_BITS_MAX_DEFAULT \
+        4096 /* nobody needs more; a check of 8192 bits takes five times as long (rsa_check.h) */
 
 #define NAMES_OF_HOSTS (SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP))
 #define KEYS_ALL \
@@ -283,7 +285,7 @@ static const struct {
 } profile_rules[] = {
         { "KeyUsage= may not hold keyCertSign, cRLSign, encipherOnly or decipherOnly",
           usages_fit_a_leaf },
-        { "RsaBitsMin= and RsaBitsMax= must be from 2048 to 8192, the first no larger",
+        { "RsaBitsMin= and RsaBitsMax= (4096 where it is not set) must be from 2048 to 8192, the first no larger",
           rsa_sizes_make_sense },
         { "Validity= must be a minute at least and no longer than ValidityMax=",
           validity_makes_sense },
@@ -326,7 +328,7 @@ static struct profile *new_row(struct profile_set *set, const char *name) {
                 .name_types = NAMES_OF_HOSTS,
                 .key_types = KEYS_ALL,
                 .rsa_bits_min = 2048,
-                .rsa_bits_max = 8192,
+                .rsa_bits_max = RSA_BITS_MAX_DEFAULT,
                 .key_usage = KU_TLS,
                 .extended_key_usage = EKU_SERVER_AUTH,
                 .validity_default_s = 90 * DAY_S,
@@ -573,12 +575,16 @@ int profile_check_key(const struct profile *profile, const struct public_key *ke
         if (type == KEY_RSA && bits < profile->rsa_bits_min)
                 return error_set_field(
                         err, ERR_KEY_WEAK, "csr.key",
-                        "the RSA key has %u bits, the profile '%s' wants %u at least", bits,
-                        profile->name, (unsigned) profile->rsa_bits_min);
+                        "the RSA key has %u bits, the profile '%s' wants %u at least: make one of %u bits",
+                        bits, profile->name, (unsigned) profile->rsa_bits_min,
+                        (unsigned) profile->rsa_bits_min);
         if (type == KEY_RSA && bits > profile->rsa_bits_max)
-                return error_set_field(err, ERR_KEY_UNSUPPORTED, "csr.key",
-                                       "the RSA key has %u bits, the profile '%s' takes %u at most",
-                                       bits, profile->name, (unsigned) profile->rsa_bits_max);
+                return error_set_field(
+                        err, ERR_KEY_UNSUPPORTED, "csr.key",
+                        "the RSA key has %u bits, the profile '%s' takes %u at most: make one of %u bits, or set "
+                        "RsaBitsMax= in profiles.d/%s.conf",
+                        bits, profile->name, (unsigned) profile->rsa_bits_max,
+                        (unsigned) profile->rsa_bits_max, profile->name);
         return 0;
 }
 

@@ -339,7 +339,10 @@ row("06-rsa-16384-e", "modulus and exponent of 16384 bits: a very slow verificat
 row("06-rsa-8192-e", "an allowed modulus with an exponent of 8191 bits: as slow",
     lambda ca: keyed(rsa(8192, e=csrs.e_floor(8189) | 1)), LONG_EXPONENT,
     quick=True)
-for bits in (2048, 2056, 3072, 8192):
+row("06-rsa-8192", "over what a profile takes unless its file says otherwise",
+    lambda ca: keyed(rsa(8192)),
+    refused("key-unsupported", KEY_FIELD, "4096 at most.*RsaBitsMax="))
+for bits in (2048, 2056, 3072, 4096):
     row(f"06-rsa-{bits}", "a size that is allowed", lambda ca, bits=bits: keyed(rsa(bits)), NAS)
 
 

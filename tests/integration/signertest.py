@@ -118,11 +118,11 @@ PROFILES = {
 }
 
 
-def digest(name):
+def digest(name, rsa_bits_max=4096):
     kinds, usage, extended, default, most, grace, enrolment, wildcards, nocheck = PROFILES[name]
     return hashlib.sha256((
-        f"profile 1\nname={name}\nnames={kinds:x}\nkeys=1f\nrsa=2048-8192\nku={usage:x}\n"
-        f"eku={extended:x}\ndefault={default * DAY}\nmax={most * DAY}\nbackdate={HOUR}\n"
+        f"profile 1\nname={name}\nnames={kinds:x}\nkeys=1f\nrsa=2048-{rsa_bits_max}\n"
+        f"ku={usage:x}\neku={extended:x}\ndefault={default * DAY}\nmax={most * DAY}\nbackdate={HOUR}\n"
         f"grace={grace * DAY}\nenrolment={enrolment}\nwildcards={wildcards}\nnocheck={nocheck}\n"
         f"strict=1\n").encode()).digest()
 

@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
 import time
 
 import csrs
@@ -109,6 +110,7 @@ WISHES = [
     ("server", "p521", ["*.nas.lan"], "*.nas.lan"), ("server", "ed25519", ["fd00::1"], ""),
     ("server", "rsa-2048", ["nas.lan"], ""), ("server", "rsa-4096", ["a.local", "b.local"], "b.local"),
     ("client", "p256", ["a@home.arpa", "https://nas.lan/x", "nas.lan"], "nas.lan"),
+    ("client", "p256", ["https://nas.lan/a,b.lan"], ""),
     ("user", "p256", ["a@home.arpa"], ""), ("device", "p256", ["cam.lan"], ""),
     ("peer", "rsa-2048", ["cam.lan"], ""), ("ocsp", "p256", ["ocsp.lan"], ""),
     ("admin", "p256", ["a@home.arpa"], ""),
@@ -131,13 +133,15 @@ def test_a_certificate_is_what_the_signer_framed_octet_for_octet(signer, profile
             certificate.signature_hash_algorithm))
 
 
-def test_the_heaviest_wishes_pass_the_sandbox(signer):
+def test_the_heaviest_wishes_pass_the_sandbox():
     """What a signing thread may do is a list: big keys, long names and A-labels must not need more."""
     long = [f"{'x' * 63}.{'y' * 63}.{'z' * 63}.{i:02}.lan" for i in range(99)]
-    for spki in (csrs.rsa(8192).spki, P256.spki):
-        for _ in range(10):
-            signer.issue(spki=spki, names=long + ["xn--bcher-kva.lan"]).expect("certificate")
-            assert signer.issue(spki=csrs.rsa(16384).spki, names=long).type == ERROR
+    with Signer(profiles={"server": "[Profile]\nRsaBitsMax=8192\n"}) as signer:
+        wish = {"profile_digest": signertest.digest("server", rsa_bits_max=8192)}
+        for spki in (csrs.rsa(8192).spki, P256.spki):
+            for _ in range(10):
+                signer.issue(spki=spki, names=long + ["xn--bcher-kva.lan"], **wish).expect("certificate")
+                assert signer.issue(spki=csrs.rsa(16384).spki, names=long, **wish).type == ERROR
 
 
 def test_it_ends_well_when_cad_closes_the_socket():
@@ -372,10 +376,12 @@ def test_a_field_whose_length_lies_is_refused(signer):
 def test_a_length_or_version_or_reserved_octet_that_lies_is_refused(signer):
     lines = len(signer.lines())
     for wrong in (frame(STATUS, 1, length=11), frame(STATUS, 1, length=13), frame(STATUS, 1, length=0), frame(STATUS, 1, length=2**32 - 1),
-                  frame(STATUS, 1, version=0), frame(STATUS, 1, version=2), frame(STATUS, 1, version=255), frame(STATUS, 1, reserved=1),
-                  frame(STATUS, 1, reserved=256), frame(STATUS, 1, b""), frame(HELLO, 1, b"x"), frame(STATUS, 1) + b"\0",
+                  frame(STATUS, 1, version=0), frame(STATUS, 1, version=2), frame(STATUS, 1, version=255), frame(STATUS, 1, b""), frame(HELLO, 1, b"x"), frame(STATUS, 1) + b"\0",
                   issue_frame(1, more=[b""]), issue_frame(1, more=[b"CA:TRUE"]), frame(ISSUE, 1)):
         assert signer.raw(wrong).slug == "message-malformed"
+    for reserved in (1, 256, 65535):
+        answer = signer.raw(frame(STATUS, 1, reserved=reserved))
+        assert answer.slug == "message-malformed" and "reserved octets" in answer.text
     check_intact(signer, lines)
 
 
@@ -529,6 +535,11 @@ def test_a_line_says_what_was_signed_and_is_there_before_the_answer(signer):
         assert line["until"] == leaf.not_valid_after.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def test_a_name_in_the_log_cannot_look_like_two(signer):
+    signer.issue(profile="client", names=["https://nas.lan/a,b.lan", "nas.lan"]).expect("certificate")
+    assert signer.lines()[-1]["names"].split(",") == ["https://nas.lan/a\\2cb.lan", "nas.lan"]
+
+
 def test_the_log_outlives_a_kill_and_its_half_line_is_ended():
     with Signer() as signer:
         serials = {f"{x509.load_der_x509_certificate(leaf).serial_number:x}" for leaf in signer.issue_many(200)}
@@ -678,7 +689,7 @@ def test_a_mark_that_is_wrong_is_put_right_by_a_word():
         signer.start()
         assert signer.issue().slug == "clock"
         busy = signer.command("clock-accept")
-        assert busy.returncode == 1 and str(signer.process.pid) in busy.stderr
+        assert busy.returncode == 1 and str(signer.process.pid) in busy.stderr and "stop cad first" in busy.stderr
         signer.stop()
         assert signer.command("clock-accept").returncode == 0
         signer.start()
@@ -686,6 +697,95 @@ def test_a_mark_that_is_wrong_is_put_right_by_a_word():
         signer.stop()
         signer.start()
         signer.issue().expect("certificate")
+
+
+def test_a_ca_made_by_a_clock_that_was_ahead_says_what_can_be_done():
+    """No mark is to blame, so no word heals it: its certificates begin a year from now."""
+    fresh = Signer(init=None)
+    try:
+        assert fresh.command("init", env=faked("+1y")).returncode == 0
+        fresh.start()
+        answer = fresh.issue()
+        assert answer.slug == "clock" and "cad init --again" in answer.text and "clock accept" not in answer.text
+        assert "cad init --again" in fresh.status()["clock"]
+        fresh.stop()
+        accepted = fresh.command("clock-accept")
+        assert accepted.returncode == 1 and "cad init --again" in accepted.stderr
+        again = fresh.command("init", "--again")
+        assert again.returncode == 0, again.stderr
+        fresh.start()
+        fresh.issue().expect("certificate")
+    finally:
+        fresh.__exit__()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root works on the files of others")
+def test_root_accepts_the_clock_for_the_user_of_the_signer():
+    """What it writes is that user's, and the count of what was signed stays."""
+    with Signer() as signer:
+        signer.issue().expect("certificate")
+        signer.issue().expect("certificate")
+        signer.stop()
+        for path in (signer.state, *signer.state.rglob("*")):
+            os.chown(path, 4002, 4003)
+        accepted = signer.command("clock-accept")
+        assert accepted.returncode == 0, accepted.stderr
+        for path in (signer.state, *signer.state.rglob("*")):
+            assert (path.stat().st_uid, path.stat().st_gid) == (4002, 4003), path
+        assert (signer.state / "mark").read_text().split()[1] == "2"
+
+
+# -- Whose the files are -----------------------------------------------------------------------
+
+OWN = ["", "ca", "ca/ca.conf", "ca/root.crt", "ca/root.key", "ca/int-1.crt", "ca/int-1.key", "ca/int-2.key", "log", "log.1", "mark", "lock"]
+
+
+@pytest.fixture(scope="module")
+def used():
+    """The state of a signer that has signed and ended."""
+    with Signer() as signer:
+        signer.issue().expect("certificate")
+        signer.stop()
+        (signer.state / "log.1").write_text("")
+        (signer.state / "log.1").chmod(0o600)
+        yield signer.state
+
+
+def start_error(used, tmp_path, harm):
+    """What a start says after @harm was done to a copy."""
+    state = tmp_path / "state"
+    subprocess.run(["cp", "-a", used, state], check=True)
+    harm(state)
+    signer = Signer(state=state, init=None)
+    try:
+        signer.start(hello=False)
+        answer = signer.receive()       # it does not wait for a HELLO to say that it will not start
+        assert answer.type == ERROR and signer.process.wait(10) == 1
+        return answer
+    finally:
+        signer.__exit__()
+
+
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+@pytest.mark.parametrize("path", OWN)
+def test_a_file_that_others_may_write_is_refused(used, tmp_path, path, mode):
+    if not path and mode == 0o002:
+        pytest.skip("test_start.py has it")
+    def harm(state):
+        (state / path).chmod((state / path).stat().st_mode | mode)
+    answer = start_error(used, tmp_path, harm)
+    full = str(tmp_path / "state" / path)
+    assert answer.slug == "file-unsafe" and full in answer.text and f"chmod go-w {full}" in answer.text, answer.text
+    assert f"mode {(tmp_path / 'state' / path).stat().st_mode & 0o7777:04o}" in answer.text, answer.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("path", OWN)
+def test_a_file_of_another_user_is_refused(used, tmp_path, path):
+    answer = start_error(used, tmp_path, lambda state: os.chown(state / path, 12345, 12345))
+    full = tmp_path / "state" / path
+    command = f"chown -R {os.geteuid()} {full}" if full.is_dir() else f"chown {os.geteuid()} {full}"
+    assert answer.slug == "file-unsafe" and "uid 12345" in answer.text and command in answer.text, answer.text
 
 
 # -- The process -------------------------------------------------------------------------------

@@ -49,6 +49,36 @@ START_TEST(a_clock_is_held_against_build_and_mark) {
 }
 END_TEST
 
+static const struct {
+        const char *why;
+        int64_t now_ms;
+        const char *says; /* NULL: allowed */
+} since[] = {
+        { "the CA's first second", MARK_MS, NULL },
+        { "long after", MARK_MS + INT64_C(400) * 86400000, NULL },
+        { "five minutes before", MARK_MS - CLOCK_BACK_MAX_MS, NULL },
+        { "a millisecond more than that", MARK_MS - CLOCK_BACK_MAX_MS - 1, "`cad init --again`" },
+        { "a millisecond before the build", BUILD_MS - 1, "built" },
+        { "before 1970", -1, "1970 to 9999" },
+};
+
+START_TEST(a_clock_is_held_against_the_ca) {
+        struct error err = { 0 };
+        char from[MOMENT_TEXT_MAX];
+        int rc = clock_check_ca(since[_i].now_ms, MARK_MS / 1000, &err);
+
+        ck_assert_msg((rc == 0) == !since[_i].says, "%s: %s", since[_i].why, err.text);
+        if (rc == 0)
+                return;
+        ck_assert_int_eq(err.code, ERR_CLOCK);
+        ck_assert_msg(strstr(err.text, since[_i].says), "%s: %s", since[_i].why, err.text);
+        ck_assert_msg(!strstr(err.text, "--again") ||
+                              strstr(err.text, moment_format(MARK_MS / 1000, from)),
+                      "%s: %s", since[_i].why, err.text);
+        ck_assert_ptr_null(strstr(err.text, "clock accept")); /* which cannot help here */
+}
+END_TEST
+
 START_TEST(a_mark_comes_back_as_it_was_written) {
         static const struct clock_mark marks[] = {
                 { 0, 0 }, { 1, 1 }, { MARK_MS, 5000 }, { INT64_MAX, INT64_MAX }
@@ -102,6 +132,7 @@ int main(void) {
         TCase *tc = tcase_create("clock");
 
         tcase_add_loop_test(tc, a_clock_is_held_against_build_and_mark, 0, ARRAY_SIZE(clocks));
+        tcase_add_loop_test(tc, a_clock_is_held_against_the_ca, 0, ARRAY_SIZE(since));
         tcase_add_test(tc, a_mark_comes_back_as_it_was_written);
         tcase_add_test(tc, a_mark_that_is_none_is_refused_and_nothing_is_set);
         tcase_add_test(tc, the_kernel_says_whether_the_clock_is_synchronised);

@@ -78,7 +78,7 @@ START_TEST(the_built_in_profiles_are_as_promised) {
                 ck_assert(p->strict_extensions && p->description[0]);
                 ck_assert_int_eq(p->backdate_s, 3600);
                 ck_assert(!(p->key_usage & (KU_KEY_CERT_SIGN | KU_CRL_SIGN)));
-                ck_assert(p->rsa_bits_min == 2048 && p->rsa_bits_max == 8192);
+                ck_assert(p->rsa_bits_min == 2048 && p->rsa_bits_max == 4096);
         }
 }
 END_TEST
@@ -216,6 +216,9 @@ static const struct {
           "iot.conf: ExtendedKeyUsage=OCSPSigning" },
         { "RSA under 2048", "iot.conf", "[Profile]\nRsaBitsMin=1024\n", "iot.conf: RsaBitsMin=" },
         { "RSA over 8192", "iot.conf", "[Profile]\nRsaBitsMax=16384\n", "iot.conf: RsaBitsMin=" },
+        { "RSA over the default maximum, which is not raised", "iot.conf",
+          "[Profile]\nRsaBitsMin=4104\n",
+          "iot.conf: RsaBitsMin= and RsaBitsMax= (4096 where it is not set) must be from 2048 to 8192" },
         { "RSA the wrong way round", "iot.conf", "[Profile]\nRsaBitsMin=4096\nRsaBitsMax=2048\n",
           "iot.conf: RsaBitsMin=" },
         { "826 days for servers", "iot.conf", "[Profile]\nValidityMax=826d\n",
@@ -297,7 +300,7 @@ static const char *const meaningful[] = {
         "NameTypes=dns",
         "KeyTypes=rsa",
         "RsaBitsMin=3072",
-        "RsaBitsMax=4096",
+        "RsaBitsMax=8192",
         "KeyUsage=digitalSignature",
         "ExtendedKeyUsage=clientAuth",
         "Validity=91d",
@@ -362,15 +365,21 @@ START_TEST(a_key_is_held_against_types_and_sizes) {
                 enum key_type type;
                 unsigned bits;
                 enum error_code code;
+                const char *text;
         } rows[] = {
-                { "server", KEY_RSA, 2048, ERR_NONE },
-                { "server", KEY_ECDSA_P521, 0, ERR_NONE },
-                { "iot", KEY_ECDSA_P256, 0, ERR_NONE },
-                { "iot", KEY_ECDSA_P384, 0, ERR_KEY_UNSUPPORTED },
-                { "iot", KEY_ED25519, 0, ERR_KEY_UNSUPPORTED },
-                { "iot", KEY_RSA, 2048, ERR_KEY_WEAK },
-                { "iot", KEY_RSA, 3072, ERR_NONE },
-                { "iot", KEY_RSA, 3080, ERR_KEY_UNSUPPORTED },
+                { "server", KEY_RSA, 2048, ERR_NONE, "" },
+                { "server", KEY_RSA, 4096, ERR_NONE, "" },
+                { "server", KEY_RSA, 4104, ERR_KEY_UNSUPPORTED,
+                  "the RSA key has 4104 bits, the profile 'server' takes 4096 at most: make one of 4096 bits, or set "
+                  "RsaBitsMax= in profiles.d/server.conf" },
+                { "server", KEY_ECDSA_P521, 0, ERR_NONE, "" },
+                { "iot", KEY_ECDSA_P256, 0, ERR_NONE, "" },
+                { "iot", KEY_ECDSA_P384, 0, ERR_KEY_UNSUPPORTED, "takes no ECDSA P-384 keys" },
+                { "iot", KEY_ED25519, 0, ERR_KEY_UNSUPPORTED, "takes no Ed25519 keys" },
+                { "iot", KEY_RSA, 2048, ERR_KEY_WEAK,
+                  "wants 3072 at least: make one of 3072 bits" },
+                { "iot", KEY_RSA, 3072, ERR_NONE, "" },
+                { "iot", KEY_RSA, 3080, ERR_KEY_UNSUPPORTED, "takes 3072 at most" },
         };
 
         ck_ok(load("iot.conf",
@@ -386,6 +395,7 @@ START_TEST(a_key_is_held_against_types_and_sizes) {
                 ck_ok(public_key_from_spki(buffer_bytes(&spki), &key, &err), err);
                 (void) profile_check_key(profiles_find(set, rows[i].profile, NULL), key, &err);
                 ck_assert_msg(err.code == rows[i].code, "row %zu: %s", i, err.text);
+                ck_assert_msg(strstr(err.text, rows[i].text), "row %zu: %s", i, err.text);
                 ck_assert_str_eq(err.field, rows[i].code ? "csr.key" : "");
         }
 }

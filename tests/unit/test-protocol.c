@@ -243,11 +243,15 @@ START_TEST(the_header_is_held_to_its_word) {
                 const char *why;
                 size_t at;
                 uint8_t value;
+                const char *text;
         } wrong[] = {
-                { "another length", 3, 0 },   { "4 GiB", 0, 0xff },
-                { "version 0", 4, 0 },        { "version 2", 4, 2 },
-                { "version 255", 4, 0xff },   { "a reserved octet", 6, 1 },
-                { "the other one", 7, 0x80 },
+                { "another length", 3, 0, "says that it has" },
+                { "4 GiB", 0, 0xff, "says that it has" },
+                { "version 0", 4, 0, "version 0, this is 1: cad and cad-signer" },
+                { "version 2", 4, 2, "version 2, this is 1: cad and cad-signer" },
+                { "version 255", 4, 0xff, "version 255, this is 1: cad and cad-signer" },
+                { "a reserved octet", 6, 1, "reserved octets 01 00, which are zero" },
+                { "the other one", 7, 0x80, "reserved octets 00 80, which are zero" },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
@@ -259,6 +263,7 @@ START_TEST(the_header_is_held_to_its_word) {
                 copy[wrong[i].at] = wrong[i].value;
                 ck_refused(frame_open(BYTES(copy, octets.size), &header, &fields, &err), err,
                            ERR_MESSAGE_MALFORMED);
+                ck_assert_msg(strstr(err.text, wrong[i].text), "%s: %s", wrong[i].why, err.text);
                 ck_assert_msg(header.id == 3,
                               "%s: the id is readable, so that the answer finds its call",
                               wrong[i].why);

@@ -86,6 +86,67 @@ START_TEST(a_line_says_who_what_and_until_when) {
 }
 END_TEST
 
+/* Names as they lie, unchecked: a URI may hold what no other kind does. */
+static void issue_uris(struct signlog *log, const char *uri, size_t count) {
+        struct san_list names = { .count = count };
+        struct error err = { 0 };
+
+        for (size_t i = 0; i < count; i++)
+                names.items[i] = (struct san){ .type = SAN_URI, .value = bytes_of(uri) };
+        ck_ok(issue_names(log, NOW, &names, &err), err);
+}
+
+START_TEST(a_name_cannot_look_like_two) {
+        static const struct {
+                const char *name, *written;
+        } rows[] = {
+                { "https://nas.lan/a,b.lan", "https://nas.lan/a\\2cb.lan" },
+                { "https://nas.lan/a%2Cb", "https://nas.lan/a%2Cb" },
+                { "https://nas.lan/a\\2cb", "https://nas.lan/a\\5c2cb" },
+                { "https://nas.lan/a b=c", "https://nas.lan/a\\20b=c" },
+                { ",,\\", "\\2c\\2c\\5c" },
+        };
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct rate rate = { 0 };
+        int64_t last_s;
+        struct signlog *log = open_log(&rate, &last_s);
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                char wanted[128];
+                const char *names;
+
+                issue_uris(log, rows[i].name, 1);
+                names = strstr(strrchr(content(&text, "log"), 'Z'), " names=");
+                (void) snprintf(wanted, sizeof(wanted), " names=%s\n", rows[i].written);
+                ck_assert_str_eq(names, wanted);
+        }
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(no_single_name_is_too_long_for_a_line) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct rate rate = { 0 };
+        int64_t last_s;
+        struct signlog *log = open_log(&rate, &last_s);
+        char commas[SAN_TEXT_MAX] = "";
+        const char *line;
+        size_t written = 0;
+
+        memset(commas, ',', sizeof(commas) - 1);
+        issue_uris(log, commas, 2);
+        line = content(&text, "log");
+        ck_assert_uint_le(strlen(line), SIGNLOG_LINE_MAX);
+        ck_assert_msg(strstr(line, "\\2c,+1\n"), "the second is not counted in '%s'", line);
+        while ((line = strstr(line, "\\2c"))) {
+                line += 3;
+                written++;
+        }
+        ck_assert_uint_eq(written, strlen(commas));
+        (void) signlog_free(log);
+}
+END_TEST
+
 START_TEST(names_beyond_a_line_are_counted) {
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
         CAD_AUTO(san_list_done) struct san_list names = { .count = 0 };
@@ -332,6 +393,8 @@ int main(void) {
         tcase_add_checked_fixture(tc, set_up, tear_down);
         tcase_set_timeout(tc, 60);
         tcase_add_test(tc, a_line_says_who_what_and_until_when);
+        tcase_add_test(tc, a_name_cannot_look_like_two);
+        tcase_add_test(tc, no_single_name_is_too_long_for_a_line);
         tcase_add_test(tc, names_beyond_a_line_are_counted);
         tcase_add_test(tc, a_start_counts_the_last_hour);
         tcase_add_test(tc, lines_of_a_clock_that_was_ahead_are_not_the_last_hour);
