@@ -1,17 +1,15 @@
 /*
  * Group commit: many writes, one transaction, one fsync.
  *
- * Whoever submits and finds nobody leading leads: takes what is queued, waits a moment for those that were announced,
- * commits, and tells each. A leader that has done LEAD_ROUNDS hands the lead to the helper thread, which otherwise
- * sleeps, so that no caller is held for long. The helper also does the upkeep, when answers are given and nobody waits,
- * or when it is overdue: indexing (indexing.c), and moving the log into the database. Locks are never held over SQLite or
- * over done().
+ * Whoever submits and finds nobody leading leads: takes what is queued, commits, and tells each. A leader that has done
+ * LEAD_ROUNDS hands the lead to the helper thread, which otherwise sleeps, so that no caller is held for long. The helper
+ * also does the upkeep, when answers are given and nobody waits, or when it is overdue: indexing (indexing.c), and moving
+ * the log into the database. Nobody waits here for others to come: who knows of them collects them (store_submit_list()).
+ * Locks are never held over SQLite or over done().
  */
 #include "db/internal.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "lib/base/moment.h"
 
@@ -158,7 +156,7 @@ static bool upkeep_due(const struct committer *k, int64_t rows, int pages) {
 
 /* With the lock, and the lead. */
 static bool upkeep_wanted(const struct committer *k) {
-        if (k->queued > 0 || k->announced > 0)
+        if (k->queued > 0)
                 return upkeep_due(k, STORE_INDEX_OVERDUE, STORE_LOG_OVERDUE);
         return upkeep_due(k, STORE_INDEX_STEP, STORE_LOG_DUE);
 }
@@ -203,36 +201,6 @@ static void run_upkeep(struct committer *k) {
 
 /* ---- the queue and its leader ------------------------------------------------------------------------------ */
 
-static struct timespec gather_deadline(void) {
-        struct timespec at;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &at);
-        at.tv_nsec += STORE_GATHER_US * 1000L;
-        if (at.tv_nsec >= 1000000000L) {
-                at.tv_nsec -= 1000000000L;
-                at.tv_sec++;
-        }
-        return at;
-}
-
-static bool all_here(const struct committer *k) {
-        return k->announced == 0 || k->queued >= STORE_BATCH_MAX;
-}
-
-/* With the lock: wait for those that were announced, a moment at most. */
-static void gather(struct committer *k) {
-        struct timespec deadline;
-
-        if (all_here(k))
-                return;
-        deadline = gather_deadline();
-        k->gathering = true;
-        while (!all_here(k) &&
-               pthread_cond_timedwait(&k->gathered, &k->lock, &deadline) != ETIMEDOUT)
-                ;
-        k->gathering = false;
-}
-
 /* With the lock: the oldest ops, a batch at most. */
 static struct store_op *take_batch(struct committer *k) {
         struct store_op *batch = k->first, **end = &batch;
@@ -252,10 +220,8 @@ static struct store_op *take_batch(struct committer *k) {
 
 /* With the lock, and the lead. */
 static void lead_batch(struct committer *k) {
-        struct store_op *batch;
+        struct store_op *batch = take_batch(k);
 
-        gather(k);
-        batch = take_batch(k);
         (void) pthread_mutex_unlock(&k->lock);
         run_batch(k, batch);
         (void) pthread_mutex_lock(&k->lock);
@@ -309,30 +275,6 @@ static void *helper_main(void *data) {
 }
 
 /* With the lock. */
-static void drop_announcement(struct committer *k) {
-        if (k->announced > 0)
-                k->announced--;
-        if (k->gathering && all_here(k))
-                (void) pthread_cond_signal(&k->gathered);
-}
-
-void store_announce(struct store *store) {
-        struct committer *k = &store->committer;
-
-        (void) pthread_mutex_lock(&k->lock);
-        k->announced++;
-        (void) pthread_mutex_unlock(&k->lock);
-}
-
-void store_retract(struct store *store) {
-        struct committer *k = &store->committer;
-
-        (void) pthread_mutex_lock(&k->lock);
-        drop_announcement(k);
-        (void) pthread_mutex_unlock(&k->lock);
-}
-
-/* With the lock. */
 static int enqueue(struct committer *k, struct store_op *op, struct error *err) {
         if (k->stopping)
                 return error_set(err, ERR_STOPPING, "the store is being closed");
@@ -352,7 +294,6 @@ int store_submit(struct store *store, struct store_op *op, struct error *err) {
 
         (void) pthread_mutex_lock(&k->lock);
         rc = enqueue(k, op, err);
-        drop_announcement(k);
         if (rc == 0 && !k->leading) {
                 k->leading = true;
                 lead(k, LEAD_ROUNDS);
@@ -489,7 +430,6 @@ static int start_helper(struct committer *k, struct error *err) {
 static void destroy_locks(struct committer *k) {
         (void) pthread_cond_destroy(&k->idle);
         (void) pthread_cond_destroy(&k->relay);
-        (void) pthread_cond_destroy(&k->gathered);
         (void) pthread_mutex_destroy(&k->lock);
 }
 
@@ -515,8 +455,6 @@ static int look_for_compromised(struct committer *k, struct error *err) {
 }
 
 int committer_init(struct committer *k, const char *path, struct error *err) {
-        pthread_condattr_t monotonic;
-
         if (sql_open(&k->writer, path, SQL_WRITER, err) < 0)
                 return -1;
         if (count_unindexed(k, err) < 0 || look_for_compromised(k, err) < 0) {
@@ -524,10 +462,6 @@ int committer_init(struct committer *k, const char *path, struct error *err) {
                 return -1;
         }
         (void) pthread_mutex_init(&k->lock, NULL);
-        (void) pthread_condattr_init(&monotonic);
-        (void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        (void) pthread_cond_init(&k->gathered, &monotonic);
-        (void) pthread_condattr_destroy(&monotonic);
         (void) pthread_cond_init(&k->relay, NULL);
         (void) pthread_cond_init(&k->idle, NULL);
         k->last = &k->first;

@@ -201,13 +201,11 @@ struct committer {
         int64_t rest_until_ms;        /* upkeep failed: not again before */
         atomic_bool any_compromised;  /* compromised_keys may hold a row: read by anybody */
         pthread_mutex_t lock;         /* guards what follows */
-        pthread_cond_t gathered;      /* the leader waits: all announced are here */
         pthread_cond_t relay;         /* the helper waits: a leader has led long enough */
         pthread_cond_t idle;          /* store_close() waits: nobody leads */
         struct store_op *first, **last;
         size_t queued;
-        unsigned announced;
-        bool leading, gathering, relayed, stopping;
+        bool leading, relayed, stopping;
         bool failed;        /* the last commit */
         bool upkeep_failed; /* the last indexing */
         struct error failure, upkeep_failure;

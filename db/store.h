@@ -4,9 +4,9 @@
  * In terms of the domain, not of SQL: another engine can stand behind this header. Names and principals are
  * text here, serials and hashes are bytes; the store knows no X.509.
  *
- *      caller ── store_announce() … store_submit(op) ──> queue ──> the leader, one transaction a batch:
- *                                                                   BEGIN  op->apply() …  COMMIT (fsync)
- *      caller <── op->done(op, NULL or why not) ────────────────────┘
+ *      caller ── store_submit(op) or store_submit_list(ops) ──> queue ──> the leader, one transaction a batch:
+ *                                                                          BEGIN  op->apply() …  COMMIT (fsync)
+ *      caller <── op->done(op, NULL or why not) ───────────────────────────┘
  *
  * A caller that finds no leader leads itself, so that a lone caller pays one fsync and no change of thread.
  * Reads take a connection of a small pool, see every committed write, and never wait for a writer. What finds a
@@ -28,7 +28,6 @@
 #define STORE_NAME_MAX 1024  /* bytes of one name */
 #define STORE_QUEUE_MAX 1024 /* ops that wait; one more is ERR_OVERLOADED */
 #define STORE_BATCH_MAX 256  /* ops of one transaction */
-#define STORE_GATHER_US 500  /* the longest wait for others that were announced */
 #define STORE_PAGE_MAX 1000  /* certificates a page */
 #define STORE_CURSOR_MAX 48  /* bytes with NUL */
 #define STORE_IDEMPOTENCY_LIFE_S (24 * 3600)
@@ -223,15 +222,9 @@ struct store_op {
         struct error failure;
 };
 
-/** store_announce() - a write will come: whoever leads may wait a little for it. Ends with submit, write or retract. */
-void store_announce(struct store *store);
-
-/** store_retract() - the write that was announced will not come */
-void store_retract(struct store *store);
-
 /**
- * store_submit() - hand a write over; consumes one announcement if there is any
- * @err: ERR_OVERLOADED, ERR_STOPPING: @op was not taken and done() will not be called (the announcement is consumed)
+ * store_submit() - hand a write over
+ * @err: ERR_OVERLOADED, ERR_STOPPING: @op was not taken and done() will not be called
  *
  * May run this batch and a few more on this thread before it returns.
  */
@@ -240,7 +233,7 @@ int store_submit(struct store *store, struct store_op *op, struct error *err);
 /**
  * store_submit_list() - hand over several writes at once, linked by their next: they are committed together
  *
- * For a caller that has collected them; nothing was announced. done() is called for each, also for those that were not taken.
+ * For a caller that has collected them. done() is called for each, also for those that were not taken.
  */
 void store_submit_list(struct store *store, struct store_op *ops);
 

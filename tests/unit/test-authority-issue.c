@@ -1,11 +1,14 @@
 /*
  * Issuance through the authority, with a signer that is played: what is refused never reaches it, what it makes wrong is
- * never given out, and every caller is answered once, with a certificate that is in the store or with why not.
+ * never given out, and every caller is answered once, with a certificate that is in the store or with why not. What is done
+ * now and then, or waits for a moment, is tested with a clock that stands until the test moves it.
  */
 #include "issued-fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "daemon/authority/authority.h"
 #include "fake-signer.h"
@@ -13,6 +16,46 @@
 #include "lib/base/text.h"
 
 #define SOON_MS 5000
+
+/* ---- the clock and the disk: the program's own come before libc's ---- */
+
+static _Atomic int64_t clock_stands_at_ns; /* the monotonic one; 0: it runs */
+static atomic_uint sync_count;
+
+static int64_t timespec_ns(const struct timespec *ts) {
+        return (int64_t) ts->tv_sec * 1000000000 + ts->tv_nsec;
+}
+
+int clock_gettime(clockid_t id, struct timespec *ts) {
+        int64_t stands_at_ns = atomic_load(&clock_stands_at_ns);
+        int rc = (int) syscall(SYS_clock_gettime, id, ts);
+
+        if (id == CLOCK_MONOTONIC && stands_at_ns != 0)
+                *ts = (struct timespec){ .tv_sec = stands_at_ns / 1000000000,
+                                         .tv_nsec = stands_at_ns % 1000000000 };
+        return rc;
+}
+
+static void clock_stop(void) {
+        struct timespec ts;
+
+        ck_assert_int_eq(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
+        atomic_store(&clock_stands_at_ns, timespec_ns(&ts));
+}
+
+static void clock_move_us(int64_t us) {
+        atomic_fetch_add(&clock_stands_at_ns, us * 1000);
+}
+
+int fdatasync(int fd) {
+        (void) fd;
+        atomic_fetch_add(&sync_count, 1);
+        return 0;
+}
+
+int fsync(int fd) {
+        return fdatasync(fd);
+}
 
 /* ---- the signer ---- */
 
@@ -25,6 +68,8 @@ struct fake {
         void (*spoil)(struct buffer *der);
         enum error_code refuse; /* ERR_NONE: no */
         bool same_serial, silent;
+        atomic_bool held; /* wishes wait in the socket … */
+        unsigned each_us; /* … and a certificate takes this long */
         atomic_uint asked, signed_count;
 };
 
@@ -36,9 +81,13 @@ static void fake_issue(struct frame_reader *fields, uint32_t id) {
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
         struct sign_issue wish;
         struct error err = { 0 };
+        bool silent = fake.silent; /* before the test is told, which may change it */
         uint64_t n = atomic_fetch_add(&fake.asked, 1);
 
-        if (fake.silent)
+        while (atomic_load(&fake.held))
+                (void) usleep(500);
+        (void) usleep(fake.each_us);
+        if (silent)
                 return;
         if (fake.refuse != ERR_NONE) {
                 fake_error(fake.fd, id, fake.refuse, "csr.san[0]", "the signer says no");
@@ -99,6 +148,7 @@ static void set_up(void) {
 
         log_set_sink(no_log);
         memset(&fake, 0, sizeof(fake));
+        atomic_store(&clock_stands_at_ns, 0);
         issued_setup();
         key_spki(KEY_ECDSA_P256, 0, &other_spki);
         ck_ok(profiles_load(-1, NULL, &own, &err), err);
@@ -193,10 +243,8 @@ static void on_issued(void *context, const struct issued *issued, const struct e
 }
 
 static void wait_for(struct caller *c) {
-        int64_t until = moment_monotonic_ms() + SOON_MS;
-
-        while (atomic_load(&c->answers) == 0) {
-                ck_assert_msg(moment_monotonic_ms() < until, "no answer");
+        for (int i = 0; atomic_load(&c->answers) == 0; i++) {
+                ck_assert_msg(i < 2 * SOON_MS, "no answer"); /* the clock may stand */
                 (void) usleep(500);
         }
 }
@@ -412,6 +460,57 @@ START_TEST(after_a_wrong_signature_each_is_proved_until_one_is_right) {
                 ck_assert_int_eq(c.err.code, i < 2 ? ERR_SIGNER_WRONG : ERR_NONE);
         }
         ck_assert_int_eq(stored(), 1);
+}
+END_TEST
+
+#define PROVED_EVERY_MS 60000 /* of all leaves one in this time, and each signer's first */
+
+static int ask_for(void (*spoil)(struct buffer *der), struct error *ret) {
+        CAD_AUTO(caller_done) struct caller c;
+        int rc;
+
+        caller_init(&c);
+        fake.spoil = spoil;
+        rc = ask(&c);
+        *ret = c.err;
+        return rc;
+}
+
+static const struct {
+        const char *why;
+        int64_t after_ms;
+        bool proved;
+} proofs[] = {
+        { "not each: that is dearer than issuing", 0, false },
+        { "not before the period is over", PROVED_EVERY_MS - 1, false },
+        { "the first when it is over", PROVED_EVERY_MS, true },
+        { "the first after long idleness", INT64_C(86400000), true },
+};
+
+START_TEST(after_one_that_was_proved_the_next_is_proved_when_a_period_is_over) {
+        struct error err = { 0 };
+
+        clock_stop();
+        ck_ok(ask_for(NULL, &err), err);
+        clock_move_us(proofs[_i].after_ms * 1000);
+        ck_assert_msg(ask_for(bad_signature, &err) == (proofs[_i].proved ? -1 : 0), "%s",
+                      proofs[_i].why);
+        ck_assert_int_eq(err.code, proofs[_i].proved ? ERR_SIGNER_WRONG : ERR_NONE);
+        ck_assert_int_eq(stored(), proofs[_i].proved ? 1 : 2);
+}
+END_TEST
+
+START_TEST(one_is_proved_in_every_period_not_only_in_the_first) {
+        struct error err = { 0 };
+
+        clock_stop();
+        for (int period = 0; period < 4; period++) {
+                ck_ok(ask_for(NULL, &err), err); /* proved, and the period begins again */
+                clock_move_us(PROVED_EVERY_MS * 1000);
+                ck_assert_msg(ask_for(bad_signature, &err) < 0, "period %d", period);
+                ck_assert_int_eq(err.code, ERR_SIGNER_WRONG);
+        }
+        ck_assert_int_eq(stored(), 4);
 }
 END_TEST
 
@@ -720,6 +819,82 @@ START_TEST(a_request_that_failed_may_be_made_again_under_its_key) {
 }
 END_TEST
 
+/* ---- one commit for many ---- */
+
+#define TOGETHER 16
+
+static void begin(struct caller *c) {
+        ck_ok(authority_issue(authority, &c->rq, on_issued, c, &c->err), c->err);
+}
+
+/* The first makes the log of the database: that is synced more than once. */
+static void warm_up(void) {
+        struct error err = { 0 };
+
+        ck_ok(ask_for(NULL, &err), err);
+        clock_stop();
+        atomic_store(&sync_count, 0);
+}
+
+START_TEST(a_lone_caller_waits_for_nobody_and_each_of_its_certificates_is_a_commit) {
+        struct error err = { 0 };
+
+        warm_up();
+        for (unsigned n = 1; n <= 5; n++) {
+                ck_ok(ask_for(NULL, &err), err);
+                ck_assert_uint_eq(atomic_load(&sync_count), n);
+        }
+}
+END_TEST
+
+/* The signer's answers come one by one, each later than the last was read. */
+START_TEST(what_is_in_work_at_the_same_moment_is_one_commit) {
+        struct caller callers[TOGETHER];
+
+        warm_up();
+        fake.each_us = 2000;
+        atomic_store(&fake.held, true);
+        for (size_t i = 0; i < ARRAY_SIZE(callers); i++) {
+                caller_init(&callers[i]);
+                begin(&callers[i]);
+        }
+        atomic_store(&fake.held, false);
+        for (size_t i = 0; i < ARRAY_SIZE(callers); i++) {
+                wait_for(&callers[i]);
+                ck_assert_msg(callers[i].issued, "%s", callers[i].err.text);
+                caller_done(&callers[i]);
+        }
+        ck_assert_int_eq(stored(), 1 + TOGETHER);
+        ck_assert_uint_eq(atomic_load(&sync_count), 1);
+}
+END_TEST
+
+START_TEST(a_certificate_waits_half_a_millisecond_for_others_and_no_longer) {
+        CAD_AUTO(caller_done) struct caller lost;
+        CAD_AUTO(caller_done) struct caller c;
+
+        warm_up();
+        caller_init(&lost);
+        caller_init(&c);
+        fake.silent = true;
+        begin(&lost);
+        while (atomic_load(&fake.asked) < 2)
+                (void) usleep(500);
+        fake.silent = false;
+        begin(&c);
+        (void) usleep(20000);
+        clock_move_us(499);
+        (void) usleep(20000);
+        ck_assert_uint_eq(atomic_load(&c.answers), 0);
+        clock_move_us(500); /* 1 is enough where its signature was seen before the clock moved */
+        wait_for(&c);
+        ck_assert(c.issued);
+        stop_signer();
+        wait_for(&lost);
+        ck_assert_int_eq(lost.err.code, ERR_SIGNER_UNAVAILABLE);
+}
+END_TEST
+
 /* ---- many at once ---- */
 
 #define THREADS 4
@@ -804,6 +979,9 @@ int main(void) {
         tcase_add_loop_test(tc, what_the_signer_makes_wrong_is_never_given_out, 0,
                             ARRAY_SIZE(wrongs));
         tcase_add_test(tc, after_a_wrong_signature_each_is_proved_until_one_is_right);
+        tcase_add_loop_test(tc, after_one_that_was_proved_the_next_is_proved_when_a_period_is_over,
+                            0, ARRAY_SIZE(proofs));
+        tcase_add_test(tc, one_is_proved_in_every_period_not_only_in_the_first);
         tcase_add_loop_test(tc, what_the_signer_refuses_is_told_as_it_said, 0,
                             ARRAY_SIZE(refusals));
         tcase_add_test(tc, a_serial_that_is_there_already_is_given_to_nobody);
@@ -815,6 +993,9 @@ int main(void) {
         tcase_add_loop_test(tc, an_idempotency_key_belongs_to_principal_method_path_and_body, 0,
                             ARRAY_SIZE(repeats));
         tcase_add_test(tc, a_request_that_failed_may_be_made_again_under_its_key);
+        tcase_add_test(tc, a_lone_caller_waits_for_nobody_and_each_of_its_certificates_is_a_commit);
+        tcase_add_test(tc, what_is_in_work_at_the_same_moment_is_one_commit);
+        tcase_add_test(tc, a_certificate_waits_half_a_millisecond_for_others_and_no_longer);
         tcase_add_test(tc, many_at_once_are_each_answered_once_and_stored_once);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
