@@ -30,15 +30,24 @@ struct public_key {
 static const struct {
         const char *name;
         struct bytes curve;
+        gnutls_ecc_curve_t gnutls_curve;
         unsigned bits;
         const char *advice;
 } key_types[] = {
-        [KEY_ECDSA_P256] = { "ECDSA P-256", OID_CURVE_P256, 256, SIGN_ECDSA },
-        [KEY_ECDSA_P384] = { "ECDSA P-384", OID_CURVE_P384, 384, SIGN_ECDSA },
-        [KEY_ECDSA_P521] = { "ECDSA P-521", OID_CURVE_P521, 521, SIGN_ECDSA },
-        [KEY_ED25519] = { "Ed25519", { NULL, 0 }, 256, "sign with Ed25519" },
+        [KEY_ECDSA_P256] = { "ECDSA P-256", OID_CURVE_P256, GNUTLS_ECC_CURVE_SECP256R1, 256,
+                             SIGN_ECDSA },
+        [KEY_ECDSA_P384] = { "ECDSA P-384", OID_CURVE_P384, GNUTLS_ECC_CURVE_SECP384R1, 384,
+                             SIGN_ECDSA },
+        [KEY_ECDSA_P521] = { "ECDSA P-521", OID_CURVE_P521, GNUTLS_ECC_CURVE_SECP521R1, 521,
+                             SIGN_ECDSA },
+        [KEY_ED25519] = { "Ed25519",
+                          { NULL, 0 },
+                          GNUTLS_ECC_CURVE_INVALID,
+                          256,
+                          "sign with Ed25519" },
         [KEY_RSA] = { "RSA",
                       { NULL, 0 },
+                      GNUTLS_ECC_CURVE_INVALID,
                       0,
                       "sign with RSA PKCS#1 v1.5 and SHA-256, with OpenSSL '-sha256'" },
 };
@@ -174,9 +183,24 @@ static int check_spki(const struct spki *spki, struct public_key *key, struct er
                          oid_text(spki->oid, text, sizeof(text)));
 }
 
+static gnutls_datum_t datum_of(struct bytes bytes) {
+        return (gnutls_datum_t){ (unsigned char *) bytes.data, (unsigned) bytes.size };
+}
+
+/* A point is handed over as it was read: going through ASN.1 once more would cost as much as a thirtieth of a signature check. */
+static int import(struct public_key *key, const struct spki *spki, struct bytes der) {
+        size_t octets = (key->bits + 7) / 8;
+        gnutls_datum_t whole = datum_of(der), x, y;
+
+        if (key_types[key->type].gnutls_curve == GNUTLS_ECC_CURVE_INVALID)
+                return gnutls_pubkey_import(key->handle, &whole, GNUTLS_X509_FMT_DER);
+        x = datum_of(BYTES(spki->key.data + 1, octets));
+        y = datum_of(BYTES(spki->key.data + 1 + octets, octets));
+        return gnutls_pubkey_import_ecc_raw(key->handle, key_types[key->type].gnutls_curve, &x, &y);
+}
+
 int public_key_from_spki(struct bytes der, struct public_key **ret, struct error *err) {
         CAD_AUTO(public_key_free) struct public_key *key = calloc(1, sizeof(*key));
-        gnutls_datum_t datum = { .data = (unsigned char *) der.data, .size = (unsigned) der.size };
         struct spki spki;
         int rc;
 
@@ -189,7 +213,7 @@ int public_key_from_spki(struct bytes der, struct public_key **ret, struct error
                 return -1;
         rc = gnutls_pubkey_init(&key->handle);
         if (rc >= 0)
-                rc = gnutls_pubkey_import(key->handle, &datum, GNUTLS_X509_FMT_DER);
+                rc = import(key, &spki, der);
         if (rc >= 0)
                 rc = gnutls_pubkey_verify_params(key->handle);
         if (rc == GNUTLS_E_MEMORY_ERROR)
