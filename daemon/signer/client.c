@@ -225,7 +225,8 @@ static void on_answer(struct signer_client *c, struct bytes frame) {
 
 /* All that is there now. Return: false where the connection is gone */
 static bool receive_all(struct signer_client *c, int fd) {
-        for (;;) {
+        /* no more can be due: else a signer that never stops talking would keep the deadlines from being looked at */
+        for (unsigned i = 0; i <= SIGNER_IN_FLIGHT_MAX; i++) {
                 ssize_t n = recv(fd, c->frame, SIGNER_FRAME_MAX, MSG_DONTWAIT);
 
                 /* ECONNRESET, once: it ended with requests unread; its answers to others are there still */
@@ -237,6 +238,7 @@ static bool receive_all(struct signer_client *c, int fd) {
                         return false;
                 on_answer(c, BYTES(c->frame, (size_t) n));
         }
+        return true;
 }
 
 /* The same, until whoever uses the answers has enough of them. It sleeps instead of polling: a wake-up for each would cost more than it brings. */
