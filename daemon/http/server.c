@@ -512,12 +512,21 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, sock
         return atomic_load(&listener->server->stopping) ? MHD_NO : MHD_YES;
 }
 
+/*
+ * On the Unix socket one thread passes on what workers do, at 16 µs a request: two would take turns on the same processor for
+ * nothing. Elsewhere it also does the handshakes. Return: for MHD, where 0 is one thread without a pool
+ */
+static unsigned event_threads(const struct listener *listener, const struct http_limits *limits) {
+        return listener->kind == HTTP_UNIX || limits->event_threads == 1 ? 0
+                                                                         : limits->event_threads;
+}
+
 static int listener_start(struct listener *listener, const struct http_limits *limits,
                           unsigned connections_max, struct error *err) {
         /* No PostProcessor, no digest authentication, no thread a connection (threats.md R-28). */
         unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
                 MHD_USE_ERROR_LOG;
-        unsigned threads = limits->event_threads > 1 ? limits->event_threads : 0;
+        unsigned threads = event_threads(listener, limits);
         /* Where the gate sees all that STRICT would refuse, it answers: with a problem, and not with MHD's HTML, whose
          * header block comes twice (threats.md R-27). */
         int strict = listener->server->reads_in_place ? 0 : 1;

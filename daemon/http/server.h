@@ -2,7 +2,7 @@
  * Server: listeners, libmicrohttpd, limits and deadlines. It knows no certificate authority.
  *
  * Who runs where:
- *   event threads (MHD, one a core)   read a request, gate, route, authorize; run ROUTE_QUICK handlers; write answers
+ *   event threads (MHD's)             read a request, gate, route, authorize; run ROUTE_QUICK handlers; write answers
  *   workers                           run the other handlers, with the connection suspended
  *   sweeper                           once a second: shuts down connections that are past their deadline
  */
@@ -31,7 +31,7 @@ struct http_listener {
 
 /** struct http_limits - 0 takes the default */
 struct http_limits {
-        unsigned event_threads; /* a listener; default: cores, at most 4 */
+        unsigned event_threads; /* a TCP listener; default: cores, at most 4 */
         unsigned workers;       /* default 8 */
         unsigned queue_max;     /* requests that wait for a worker; default 1024 */
         /* all listeners; default 1024; lowered to RLIMIT_NOFILE less what is reserved */
