@@ -185,7 +185,9 @@ static bool entry_fits(const struct access_entry *entry, const struct peer_ident
 
 void principal_of_peer(const struct access_list *list, const struct peer_identity *peer,
                        struct principal *ret) {
-        struct principal p = { .role = ROLE_PUBLIC, .on_unix_socket = true };
+        struct principal p = { .kind = PRINCIPAL_PEER,
+                               .role = ROLE_PUBLIC,
+                               .on_unix_socket = true };
 
         for (size_t i = 0; i < list->count; i++)
                 if (list->entries[i].role > p.role && entry_fits(&list->entries[i], peer))

@@ -4,11 +4,14 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/base/error.h"
 
-#define PRINCIPAL_TEXT_MAX 96 /* bytes with NUL: "uid:1000(anna)" */
+#define PRINCIPAL_TEXT_MAX 96   /* bytes with NUL: "uid:1000", "cert:10…", "token:…" */
+#define PRINCIPAL_SERIAL_MAX 20 /* octets */
+#define PRINCIPAL_TOKEN_MAX 40  /* bytes with NUL of a token's id */
 
 /* Each role may all that the ones before it may. */
 enum role {
@@ -22,10 +25,26 @@ enum role {
 /** role_name() - "public", "reader", "operator", "admin" */
 const char *role_name(enum role role);
 
+/** enum principal_kind - how it was proved */
+enum principal_kind {
+        PRINCIPAL_ANONYMOUS,
+        PRINCIPAL_PEER,        /* uid and groups, by the kernel */
+        PRINCIPAL_CERTIFICATE, /* a certificate of this CA, by TLS */
+        PRINCIPAL_TOKEN,       /* a bearer token of this CA */
+};
+
 /** struct principal - zero-initialised is an anonymous one */
 struct principal {
+        enum principal_kind kind;
         enum role role;
         bool on_unix_socket;
+        /* of a certificate */
+        uint8_t serial[PRINCIPAL_SERIAL_MAX];
+        size_t serial_size;
+        uint8_t spki[32]; /* SHA-256 of its SubjectPublicKeyInfo */
+        int64_t expired_s; /* for how long it has been expired; 0: it is not. One that is may renew itself and nothing else */
+        /* of a token */
+        char token_id[PRINCIPAL_TOKEN_MAX];
         char text
                 [PRINCIPAL_TEXT_MAX]; /* for rows, logs and idempotency: "uid:0(root)"; "anonymous" */
 };
