@@ -117,12 +117,13 @@ test_valgrind() {
                 --wrapper 'valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 }
 
-# python_tests TREE LOG ARGUMENT...: the real binaries of a tree, driven by pytest.
+# python_tests TREE LOG ARGUMENT...: the real binaries of a tree, driven by pytest, several files at a time.
 python_tests() {
         local tree=$1 report=$step_logs/$2.xml status=0
         shift 2
         rm -f "$report"
-        CAD_BUILD_DIR=$tree bounded /usr/bin/python3 -m pytest --junitxml="$report" "$@" || status=$?
+        CAD_BUILD_DIR=$tree bounded /usr/bin/python3 -m pytest \
+                -n "$cad_jobs" --dist loadfile --junitxml="$report" "$@" || status=$?
         count_files "$report" && return "$status"
 }
 

@@ -962,7 +962,7 @@ def test_sign_sends_no_private_key(fake):
     assert "private key" in one_line(done.stderr).lower() and fake.requests == []
 
 
-@pytest.mark.parametrize("text", ["", "junk", pem(Ca().root)])
+@pytest.mark.parametrize("text", ["", "junk", pem(Ca().root)], ids=["empty", "junk", "certificate"])
 def test_sign_refuses_what_is_no_csr(fake, text):
     one_line(expect(REFUSED, "cert", "sign", "-", at=fake, input=text).stderr)
     assert fake.requests == []

@@ -210,19 +210,19 @@ START_TEST(cad_conf_is_read) {
         struct error err = { 0 };
 
         conf("[Listen]\nSocket=/run/x.sock\n[Limits]\nConnectionsPerPeer=7\nRequestsWaiting=8\nWorkers=9\n"
-             "[Access]\nAdmin=uid:1003\nOperator=uid:1002, uid:1012\nOperator=uid:1022\nReader=uid:1001\n");
+             "[Access]\nAdmin=uid:711003\nOperator=uid:711002, uid:711012\nOperator=uid:711022\nReader=uid:711001\n");
         ck_ok(CONFIG_READ(&config, &err, config_option), err);
         ck_assert_str_eq(config.socket_path, "/run/x.sock");
         ck_assert_uint_eq(config.limits.per_user_max, 7);
         ck_assert_uint_eq(config.limits.per_address_max, 7);
         ck_assert_uint_eq(config.limits.queue_max, 8);
         ck_assert_uint_eq(config.limits.workers, 9);
-        ck_assert_int_eq(role_of(config.access, 1003), ROLE_ADMIN);
-        ck_assert_int_eq(role_of(config.access, 1002), ROLE_OPERATOR);
-        ck_assert_int_eq(role_of(config.access, 1012), ROLE_OPERATOR);
-        ck_assert_int_eq(role_of(config.access, 1022), ROLE_OPERATOR);
-        ck_assert_int_eq(role_of(config.access, 1001), ROLE_READER);
-        ck_assert_int_eq(role_of(config.access, 1000), ROLE_PUBLIC);
+        ck_assert_int_eq(role_of(config.access, 711003), ROLE_ADMIN);
+        ck_assert_int_eq(role_of(config.access, 711002), ROLE_OPERATOR);
+        ck_assert_int_eq(role_of(config.access, 711012), ROLE_OPERATOR);
+        ck_assert_int_eq(role_of(config.access, 711022), ROLE_OPERATOR);
+        ck_assert_int_eq(role_of(config.access, 711001), ROLE_READER);
+        ck_assert_int_eq(role_of(config.access, 711000), ROLE_PUBLIC);
 }
 END_TEST
 
@@ -241,12 +241,12 @@ START_TEST(drop_ins_win_over_cad_conf_in_the_order_of_their_names) {
         CAD_AUTO(config_done) struct config config = { 0 };
         struct error err = { 0 };
 
-        conf("[Listen]\nSocket=/run/x.sock\n[Limits]\nWorkers=1\nRequestsWaiting=5\n[Access]\nReader=uid:1001\n");
+        conf("[Listen]\nSocket=/run/x.sock\n[Limits]\nWorkers=1\nRequestsWaiting=5\n[Access]\nReader=uid:711001\n");
         folder_write("cad.conf.d/20.conf", BYTES_LITERAL("[Limits]\nWorkers=3\n"), 0644);
         folder_write(
                 "cad.conf.d/10.conf",
                 BYTES_LITERAL(
-                        "[Limits]\nWorkers=2\n[Listen]\nSocket=/run/y.sock\n[Access]\nReader=uid:1002\n"),
+                        "[Limits]\nWorkers=2\n[Listen]\nSocket=/run/y.sock\n[Access]\nReader=uid:711002\n"),
                 0644);
         folder_write("cad.conf.d/30.conf.bak", BYTES_LITERAL("no setting"), 0644);
         folder_write("cad.conf.d/.40.conf", BYTES_LITERAL("no setting"), 0644);
@@ -254,8 +254,8 @@ START_TEST(drop_ins_win_over_cad_conf_in_the_order_of_their_names) {
         ck_assert_str_eq(config.socket_path, "/run/y.sock");
         ck_assert_uint_eq(config.workers, 3);
         ck_assert_uint_eq(config.requests_waiting, 5);
-        ck_assert_int_eq(role_of(config.access, 1001), ROLE_READER); /* a list grows */
-        ck_assert_int_eq(role_of(config.access, 1002), ROLE_READER);
+        ck_assert_int_eq(role_of(config.access, 711001), ROLE_READER); /* a list grows */
+        ck_assert_int_eq(role_of(config.access, 711002), ROLE_READER);
 }
 END_TEST
 
@@ -263,13 +263,13 @@ START_TEST(an_empty_value_empties_the_list_of_that_role) {
         CAD_AUTO(config_done) struct config config = { 0 };
         struct error err = { 0 };
 
-        conf("[Access]\nAdmin=uid:1003\nReader=uid:1001\n");
+        conf("[Access]\nAdmin=uid:711003\nReader=uid:711001\n");
         folder_write("cad.conf.d/1.conf", BYTES_LITERAL("[Access]\nAdmin=\nAdmin=uid:1013\n"),
                      0644);
         ck_ok(CONFIG_READ(&config, &err, config_option), err);
-        ck_assert_int_eq(role_of(config.access, 1003), ROLE_PUBLIC);
+        ck_assert_int_eq(role_of(config.access, 711003), ROLE_PUBLIC);
         ck_assert_int_eq(role_of(config.access, 1013), ROLE_ADMIN);
-        ck_assert_int_eq(role_of(config.access, 1001), ROLE_READER);
+        ck_assert_int_eq(role_of(config.access, 711001), ROLE_READER);
         ck_assert_int_eq(role_of(config.access, 0), ROLE_ADMIN);
 }
 END_TEST
@@ -327,10 +327,10 @@ START_TEST(a_config_that_others_may_write_is_not_read) {
         CAD_AUTO(config_done) struct config config = { 0 };
         struct error err;
 
-        folder_write("cad.conf", BYTES_LITERAL("[Access]\nAdmin=uid:1003\n"), 0666);
+        folder_write("cad.conf", BYTES_LITERAL("[Access]\nAdmin=uid:711003\n"), 0666);
         ck_refused(CONFIG_READ(&config, &err, config_option), err, ERR_FILE_UNSAFE);
         conf("");
-        folder_write("cad.conf.d/1.conf", BYTES_LITERAL("[Access]\nAdmin=uid:1003\n"), 0666);
+        folder_write("cad.conf.d/1.conf", BYTES_LITERAL("[Access]\nAdmin=uid:711003\n"), 0666);
         ck_refused(CONFIG_READ(&config, &err, config_option), err, ERR_FILE_UNSAFE);
 }
 END_TEST
@@ -352,13 +352,13 @@ START_TEST(access_is_read_anew_and_kept_where_that_fails) {
         CAD_AUTO(access_list_free) struct access_list *fresh = NULL;
         struct error err = { 0 };
 
-        conf("[Access]\nReader=uid:1001\n");
+        conf("[Access]\nReader=uid:711001\n");
         ck_ok(CONFIG_READ(&config, &err, config_option), err);
-        conf("[Access]\nReader=uid:1002\n");
+        conf("[Access]\nReader=uid:711002\n");
         ck_ok(config_read_access(&config, &fresh, &err), err);
-        ck_assert_int_eq(role_of(fresh, 1001), ROLE_PUBLIC);
-        ck_assert_int_eq(role_of(fresh, 1002), ROLE_READER);
-        ck_assert_int_eq(role_of(config.access, 1001), ROLE_READER);
+        ck_assert_int_eq(role_of(fresh, 711001), ROLE_PUBLIC);
+        ck_assert_int_eq(role_of(fresh, 711002), ROLE_READER);
+        ck_assert_int_eq(role_of(config.access, 711001), ROLE_READER);
         fresh = access_list_free(fresh);
         conf("[Access]\nReader=anna\n");
         ck_refused(config_read_access(&config, &fresh, &err), err, ERR_CONFIG);
