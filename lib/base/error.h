@@ -46,6 +46,7 @@ enum error_kind {
         X(ERR_NOT_FOUND, ERROR_REFUSAL, "There is no such thing here") \
         X(ERR_METHOD_NOT_ALLOWED, ERROR_REFUSAL, "The method is not allowed here") \
         X(ERR_UNAUTHENTICATED, ERROR_REFUSAL, "The caller is not known") \
+        X(ERR_TOKEN_SPENT, ERROR_REFUSAL, "The token is no longer good") \
         X(ERR_FORBIDDEN, ERROR_REFUSAL, "The caller may not do this") \
         X(ERR_HOST_NOT_ALLOWED, ERROR_REFUSAL, "The Host is not one of this CA") \
         X(ERR_TOO_MANY_REQUESTS, ERROR_REFUSAL, "Too many requests") \

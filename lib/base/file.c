@@ -17,13 +17,14 @@ int fd_close(int fd) {
         return -1;
 }
 
-static int check_regular(const struct stat *st, const char *path, struct error *err) {
+static int check_regular(const struct stat *st, const char *path, enum file_trust trust,
+                         struct error *err) {
         if (!S_ISREG(st->st_mode))
                 return error_set(err, ERR_FILE_UNSAFE, "%s is not a regular file", path);
         if (st->st_mode & S_IWOTH)
                 return error_set(err, ERR_FILE_UNSAFE, "%s is writable by everybody: chmod o-w %s",
                                  path, path);
-        if (st->st_uid != geteuid() && st->st_uid != 0)
+        if (trust != FILE_ANY_OWNER && st->st_uid != geteuid() && st->st_uid != 0)
                 return error_set(err, ERR_FILE_UNSAFE,
                                  "%s belongs to uid %u, neither to this user (%u) nor to root",
                                  path, (unsigned) st->st_uid, (unsigned) geteuid());
@@ -60,7 +61,7 @@ static int open_checked(int dir_fd, const char *path, enum file_trust trust, siz
                 return error_errno(err, errno, "cannot open %s", path);
         if (fstat(fd, &st) < 0)
                 return error_errno(err, errno, "cannot look at %s", path);
-        if (check_regular(&st, path, err) < 0 ||
+        if (check_regular(&st, path, trust, err) < 0 ||
             (trust == FILE_SECRET && check_secret(&st, path, err) < 0))
                 return -1;
         if (st.st_size < 0 || (size_t) st.st_size > max_bytes)
