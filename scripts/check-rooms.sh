@@ -9,8 +9,9 @@ set -euo pipefail
 
 # room             may not include from
 rooms="
-lib/base           pki db signer authority http rest client
-lib/pki            db signer authority http rest client
+lib/base           audit pki db signer authority http rest client
+lib/audit          pki db signer authority http rest client
+lib/pki            audit db signer authority http rest client
 db                 pki signer authority http rest client
 daemon/signer      db authority http rest client
 daemon/authority   http rest client
