@@ -93,7 +93,8 @@ int root_verify(struct bytes root, struct error *err) {
 
         if (!der_done(&body) || !der_done(&outer))
                 return error_set(err, ERR_SIGNER_WRONG, "it is not a certificate in DER");
-        if (cert_read(root, &cert, err) < 0 || public_key_from_spki(cert.spki, &key, err) < 0)
+        if (cert_read(root, &cert, err) < 0 ||
+            public_key_from_spki(cert.spki, RSA_BITS_MAX, &key, err) < 0)
                 return -1;
         if (public_key_verify(key, algorithm, tbs, signature, &failed) == 0 ||
             failed.code == ERR_CSR_WEAK_SIGNATURE)

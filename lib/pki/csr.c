@@ -374,7 +374,7 @@ static void take_name_from_cn(struct csr *csr) {
         csr->names_from_cn = csr->names.count > 0;
 }
 
-int csr_from_der(struct bytes der, struct csr **ret, struct error *err) {
+int csr_from_der(struct bytes der, unsigned rsa_bits_max, struct csr **ret, struct error *err) {
         CAD_AUTO(csr_free) struct csr *csr = NULL;
         struct bytes attributes;
         bool has_names = false;
@@ -394,7 +394,7 @@ int csr_from_der(struct bytes der, struct csr **ret, struct error *err) {
                 return -1;
         if (!has_names)
                 take_name_from_cn(csr);
-        if (public_key_from_spki(csr->spki, &csr->key, err) < 0)
+        if (public_key_from_spki(csr->spki, rsa_bits_max, &csr->key, err) < 0)
                 return error_name_field(err, "csr.key");
         *ret = CAD_TAKE(csr);
         return 0;
@@ -434,8 +434,9 @@ static int refuse_other_der(struct bytes der, struct error *err) {
         return 0;
 }
 
-static int csr_from_any_der(struct bytes der, struct csr **ret, struct error *err) {
-        return refuse_other_der(der, err) < 0 ? -1 : csr_from_der(der, ret, err);
+static int csr_from_any_der(struct bytes der, unsigned rsa_bits_max, struct csr **ret,
+                            struct error *err) {
+        return refuse_other_der(der, err) < 0 ? -1 : csr_from_der(der, rsa_bits_max, ret, err);
 }
 
 /*
@@ -496,7 +497,7 @@ static int find_request(struct bytes text, struct buffer *ret_der, struct error 
         return 0;
 }
 
-int csr_from_text(struct bytes text, struct csr **ret, struct error *err) {
+int csr_from_text(struct bytes text, unsigned rsa_bits_max, struct csr **ret, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
 
         if (text.size > CSR_TEXT_MAX)
@@ -506,10 +507,10 @@ int csr_from_text(struct bytes text, struct csr **ret, struct error *err) {
         if (pem_has_private_key(text))
                 return private_key_sent(err);
         if (is_der(text))
-                return csr_from_any_der(text, ret, err);
+                return csr_from_any_der(text, rsa_bits_max, ret, err);
         if (find_request(text, &der, err) < 0)
                 return -1;
-        return csr_from_any_der(buffer_bytes(&der), ret, err);
+        return csr_from_any_der(buffer_bytes(&der), rsa_bits_max, ret, err);
 }
 
 /* ---- making one ---- */

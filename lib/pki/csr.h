@@ -58,17 +58,18 @@ CAD_CLEANUP(struct csr, csr_free)
 /**
  * csr_from_der() - read a CSR, check its structure, subject, names and key. The signature is not checked here.
  * @der: copied
+ * @rsa_bits_max: see public_key_from_spki()
  * @err: ERR_CSR_MALFORMED (rows 25–27 of threats.md §4: BER, trailing octets, version ≠ 0, an extension twice, empty SEQUENCEs, …),
  *       ERR_CSR_SUBJECT, ERR_NAME_*, ERR_KEY_*; the field is csr, csr.subject.*, csr.san[i], csr.key, csr.extensions.NAME
  */
-int csr_from_der(struct bytes der, struct csr **ret, struct error *err);
+int csr_from_der(struct bytes der, unsigned rsa_bits_max, struct csr **ret, struct error *err);
 
 /**
  * csr_from_text() - the same for what a person or program sends: DER, or PEM of one request with text around it
  * @err: also ERR_PRIVATE_KEY_IN_BODY (a private key is in it: it is neither kept nor logged), ERR_BODY_TOO_LARGE,
  *       ERR_CSR_MALFORMED for a certificate or two requests
  */
-int csr_from_text(struct bytes text, struct csr **ret, struct error *err);
+int csr_from_text(struct bytes text, unsigned rsa_bits_max, struct csr **ret, struct error *err);
 
 /** csr_verify() - proof of possession: the signature over the octets that came, by the key in them. @err: ERR_CSR_SIGNATURE, ERR_CSR_WEAK_SIGNATURE */
 int csr_verify(const struct csr *csr, struct error *err);

@@ -89,7 +89,8 @@ static bool is_null(struct bytes element) {
         return bytes_equal(element, BYTES_LITERAL("\x05\x00"));
 }
 
-static int check_rsa(const struct spki *spki, struct public_key *key, struct error *err) {
+static int check_rsa(const struct spki *spki, unsigned rsa_bits_max, struct public_key *key,
+                     struct error *err) {
         struct der_reader outer = der_reader(spki->key);
         struct der_reader body = der_enter(&outer, DER_SEQUENCE);
         struct bytes modulus = der_get(&body, DER_INTEGER), exponent = der_get(&body, DER_INTEGER);
@@ -101,10 +102,12 @@ static int check_rsa(const struct spki *spki, struct public_key *key, struct err
                 return error_set(err, ERR_KEY_INVALID,
                                  "the parameters of an RSA key must be NULL (RFC 3279 §2.3.1)");
         key->type = KEY_RSA;
-        return rsa_check(modulus, exponent, &key->bits, err);
+        return rsa_check(modulus, exponent, rsa_bits_max, &key->bits, err);
 }
 
-static int check_ed25519(const struct spki *spki, struct public_key *key, struct error *err) {
+static int check_ed25519(const struct spki *spki, unsigned rsa_bits_max, struct public_key *key,
+                         struct error *err) {
+        (void) rsa_bits_max;
         if (spki->parameters.size)
                 return error_set(
                         err, ERR_KEY_INVALID,
@@ -138,9 +141,11 @@ static int find_curve(struct bytes parameters, enum key_type *ret, struct error 
                          oid_text(curve, text, sizeof(text)));
 }
 
-static int check_ec(const struct spki *spki, struct public_key *key, struct error *err) {
+static int check_ec(const struct spki *spki, unsigned rsa_bits_max, struct public_key *key,
+                    struct error *err) {
         size_t octets;
 
+        (void) rsa_bits_max;
         if (find_curve(spki->parameters, &key->type, err) < 0)
                 return -1;
         key->bits = key_types[key->type].bits;
@@ -166,19 +171,21 @@ static int check_ec(const struct spki *spki, struct public_key *key, struct erro
 
 static const struct {
         struct bytes oid;
-        int (*check)(const struct spki *spki, struct public_key *key, struct error *err);
+        int (*check)(const struct spki *spki, unsigned rsa_bits_max, struct public_key *key,
+                     struct error *err);
 } algorithms[] = {
         { OID_EC_PUBLIC_KEY, check_ec },
         { OID_ED25519, check_ed25519 },
         { OID_RSA_ENCRYPTION, check_rsa },
 };
 
-static int check_spki(const struct spki *spki, struct public_key *key, struct error *err) {
+static int check_spki(const struct spki *spki, unsigned rsa_bits_max, struct public_key *key,
+                      struct error *err) {
         char text[OID_MAX_TEXT];
 
         for (size_t i = 0; i < ARRAY_SIZE(algorithms); i++)
                 if (bytes_equal(spki->oid, algorithms[i].oid))
-                        return algorithms[i].check(spki, key, err);
+                        return algorithms[i].check(spki, rsa_bits_max, key, err);
         return error_set(err, ERR_KEY_UNSUPPORTED, "unsupported key type %s: " KEYS_TAKEN,
                          oid_text(spki->oid, text, sizeof(text)));
 }
@@ -199,7 +206,8 @@ static int import(struct public_key *key, const struct spki *spki, struct bytes 
         return gnutls_pubkey_import_ecc_raw(key->handle, key_types[key->type].gnutls_curve, &x, &y);
 }
 
-int public_key_from_spki(struct bytes der, struct public_key **ret, struct error *err) {
+int public_key_from_spki(struct bytes der, unsigned rsa_bits_max, struct public_key **ret,
+                         struct error *err) {
         CAD_AUTO(public_key_free) struct public_key *key = calloc(1, sizeof(*key));
         struct spki spki;
         int rc;
@@ -209,7 +217,7 @@ int public_key_from_spki(struct bytes der, struct public_key **ret, struct error
         if (spki_read(der, &spki) < 0)
                 return error_set(err, ERR_KEY_INVALID,
                                  "the public key is not a SubjectPublicKeyInfo in DER");
-        if (check_spki(&spki, key, err) < 0)
+        if (check_spki(&spki, rsa_bits_max, key, err) < 0)
                 return -1;
         rc = gnutls_pubkey_init(&key->handle);
         if (rc >= 0)

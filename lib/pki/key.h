@@ -21,6 +21,8 @@ enum key_type {
 
 #define SPKI_MAX \
         2400 /* octets of a SubjectPublicKeyInfo; RSA-8192 with a large exponent is about 1100 */
+#define RSA_BITS_MIN 2048u
+#define RSA_BITS_MAX 8192u
 #define SIGNATURE_MAX 1100 /* octets of a signature; RSA-8192 */
 #define KEY_ID_SIZE 20     /* octets of a subject key identifier */
 #define SHA256_SIZE 32
@@ -34,14 +36,16 @@ CAD_CLEANUP(struct public_key, public_key_free)
 
 /**
  * public_key_from_spki() - read and check a SubjectPublicKeyInfo
+ * @rsa_bits_max: RSA_BITS_MAX, or what a profile takes: an RSA key over it is refused at once, before its costly checks
  *
  * Refused (threats.md §4 rows 6–11), cheap checks first so that a hostile key costs under 50 ms (70 ms from 8000 bits of RSA): a type or curve that is not in
  * enum key_type, compressed or explicit EC points, points not on the curve or at infinity, Ed25519 with parameters, RSA outside
- * 2048–8192 bits or not a multiple of 8 bits, exponent even, below 65537 or above 2^256, modulus even, negative, with leading zeros, prime, with a
+ * 2048–@rsa_bits_max bits or not a multiple of 8 bits, exponent even, below 65537 or above 2^256, modulus even, negative, with leading zeros, prime, with a
  * factor below 752, factors too close (Fermat, 100 rounds), ROCA (CVE-2017-15361).
  * @err: ERR_KEY_UNSUPPORTED, ERR_KEY_WEAK, ERR_KEY_INVALID; field "csr.key" is left to the caller
  */
-int public_key_from_spki(struct bytes der, struct public_key **ret, struct error *err);
+int public_key_from_spki(struct bytes der, unsigned rsa_bits_max, struct public_key **ret,
+                         struct error *err);
 
 /** public_key_type(), public_key_bits() - e.g. KEY_RSA, 2048 */
 enum key_type public_key_type(const struct public_key *key);
@@ -113,3 +117,26 @@ struct bytes private_key_algorithm(const struct private_key *key);
  */
 int private_key_sign(const struct private_key *key, struct bytes data, uint8_t *signature,
                      size_t *ret_size, struct error *err);
+
+/* ---- signing what is too long to be held whole ---- */
+
+/** private_key_signs_digest() - whether a digest is enough; Ed25519 reads what it signs twice (RFC 8032 §5.1.6), so that it has to be whole */
+bool private_key_signs_digest(const struct private_key *key);
+
+struct key_stream; /* opaque; made by one thread and used by that alone */
+
+/**
+ * key_stream_new() - begin to sign octets that come in parts; the signature is the one that private_key_sign() makes of them
+ * @key: one that signs a digest; it must outlive the stream
+ * @err: ERR_CRYPTO, ERR_NO_MEMORY
+ */
+int key_stream_new(const struct private_key *key, struct key_stream **ret, struct error *err);
+struct key_stream *key_stream_free(struct key_stream *stream);
+CAD_CLEANUP(struct key_stream, key_stream_free)
+
+/** key_stream_add() - the next part. @err: ERR_CRYPTO */
+int key_stream_add(struct key_stream *stream, struct bytes part, struct error *err);
+
+/** key_stream_sign() - the end; once. @signature: at least SIGNATURE_MAX octets */
+int key_stream_sign(struct key_stream *stream, uint8_t *signature, size_t *ret_size,
+                    struct error *err);

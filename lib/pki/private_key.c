@@ -152,7 +152,8 @@ static int key_complete(struct private_key *key, struct error *err) {
                 rc = gnutls_pubkey_export2(public, GNUTLS_X509_FMT_DER, &key->spki);
         if (rc < 0)
                 return crypto_error(err, rc, "derive the public key of a private key");
-        if (public_key_from_spki(BYTES(key->spki.data, key->spki.size), &checked, err) < 0)
+        if (public_key_from_spki(BYTES(key->spki.data, key->spki.size), RSA_BITS_MAX, &checked,
+                                 err) < 0)
                 return -1;
         key->type = public_key_type(checked);
         key->bits = public_key_bits(checked);
@@ -501,6 +502,20 @@ struct bytes private_key_algorithm(const struct private_key *key) {
         return signers[key->type].algorithm_identifier;
 }
 
+static int take_signature(gnutls_datum_t *value, uint8_t *signature, size_t *ret_size,
+                          struct error *err) {
+        unsigned size = value->size;
+
+        if (size <= SIGNATURE_MAX)
+                memcpy(signature, value->data, size);
+        gnutls_free(value->data);
+        if (size > SIGNATURE_MAX)
+                return error_set(err, ERR_INTERNAL,
+                                 "a signature of %u octets is larger than any key makes", size);
+        *ret_size = size;
+        return 0;
+}
+
 /*
  * ECDSA is deterministic (RFC 6979, GnuTLS's REPRODUCIBLE): a bad random number would give the key away. GnuTLS only reads
  * the key here, so threads need no lock.
@@ -514,16 +529,65 @@ int private_key_sign(const struct private_key *key, struct bytes data, uint8_t *
 
         rc = gnutls_privkey_sign_data2(key->handle, signers[key->type].algorithm,
                                        signers[key->type].flags, &message, &value);
-        if (rc < 0)
-                return crypto_error(err, rc, "sign");
-        if (value.size > SIGNATURE_MAX) {
-                gnutls_free(value.data);
-                return error_set(err, ERR_INTERNAL,
-                                 "a signature of %u octets is larger than any key makes",
-                                 value.size);
+        return rc < 0 ? crypto_error(err, rc, "sign")
+                      : take_signature(&value, signature, ret_size, err);
+}
+
+/* ---- using, in parts ---- */
+
+struct key_stream {
+        const struct private_key *key;
+        gnutls_hash_hd_t hash;
+        gnutls_digest_algorithm_t digest;
+};
+
+bool private_key_signs_digest(const struct private_key *key) {
+        return signers[key->type].algorithm != GNUTLS_SIGN_EDDSA_ED25519;
+}
+
+struct key_stream *key_stream_free(struct key_stream *stream) {
+        if (stream) {
+                if (stream->hash)
+                        gnutls_hash_deinit(stream->hash, NULL);
+                free(stream);
         }
-        memcpy(signature, value.data, value.size);
-        *ret_size = value.size;
-        gnutls_free(value.data);
+        return NULL;
+}
+
+int key_stream_new(const struct private_key *key, struct key_stream **ret, struct error *err) {
+        CAD_AUTO(key_stream_free) struct key_stream *stream = calloc(1, sizeof(*stream));
+        int rc;
+
+        if (!stream)
+                return error_no_memory(err);
+        stream->key = key;
+        stream->digest = gnutls_sign_get_hash_algorithm(signers[key->type].algorithm);
+        rc = gnutls_hash_init(&stream->hash, stream->digest);
+        if (rc < 0)
+                return crypto_error(err, rc, "begin a digest");
+        *ret = CAD_TAKE(stream);
         return 0;
+}
+
+int key_stream_add(struct key_stream *stream, struct bytes part, struct error *err) {
+        int rc = part.size ? gnutls_hash(stream->hash, part.data, part.size) : 0;
+
+        return rc < 0 ? crypto_error(err, rc, "compute a digest") : 0;
+}
+
+int key_stream_sign(struct key_stream *stream, uint8_t *signature, size_t *ret_size,
+                    struct error *err) {
+        uint8_t octets[64]; /* SHA-512 */
+        gnutls_datum_t digest = { .data = octets, .size = gnutls_hash_get_len(stream->digest) };
+        const struct private_key *key = stream->key;
+        gnutls_datum_t value = { NULL, 0 };
+        int rc;
+
+        if (digest.size == 0 || digest.size > sizeof(octets))
+                return error_set(err, ERR_INTERNAL, "there is no digest of %u octets", digest.size);
+        gnutls_hash_output(stream->hash, octets);
+        rc = gnutls_privkey_sign_hash2(key->handle, signers[key->type].algorithm,
+                                       signers[key->type].flags, &digest, &value);
+        return rc < 0 ? crypto_error(err, rc, "sign")
+                      : take_signature(&value, signature, ret_size, err);
 }

@@ -46,6 +46,8 @@ static const struct {
           0, ENROLMENT_TOKEN, false, false },
         { "device", "devices that serve and connect and may sleep for long", NAMES_OF_HOSTS, KU_TLS,
           EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 365, 825, 30, ENROLMENT_TOKEN, false, false },
+        { "https", "the HTTPS listener of this CA itself", NAMES_OF_HOSTS, KU_TLS, EKU_SERVER_AUTH, 90,
+          397, 0, ENROLMENT_INTERNAL, false, false },
         { "ocsp", "OCSP responders of this CA", NAMES_OF_HOSTS, KU_DIGITAL_SIGNATURE,
           EKU_OCSP_SIGNING, 7, 30, 0, ENROLMENT_INTERNAL, false, true },
         { "peer", "machines that are TLS server and client to each other", NAMES_OF_HOSTS, KU_TLS,
@@ -60,6 +62,14 @@ struct profile_set {
         struct profile rows[PROFILE_MAX];
         size_t count;
 };
+
+bool profile_is_own(const char *name) {
+        for (size_t i = 0; i < ARRAY_SIZE(built_in); i++)
+                if (built_in[i].enrolment == ENROLMENT_INTERNAL &&
+                    strcmp(built_in[i].name, name) == 0)
+                        return true;
+        return false;
+}
 
 struct profile_set *profiles_free(struct profile_set *set) {
         for (size_t i = 0; set && i < set->count; i++)

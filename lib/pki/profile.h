@@ -74,6 +74,9 @@ const struct profile *profiles_at(const struct profile_set *set, size_t i);
 const struct profile *profiles_find(const struct profile_set *set, const char *name,
                                     struct error *err);
 
+/** profile_is_own() - whether a profile of that name is the CA's own (ENROLMENT_INTERNAL): what it signs under it is for nobody else */
+bool profile_is_own(const char *name);
+
 /** profile_check_csr() - design.md §5: CA:FALSE, key usages inside the profile, SKI and challengePassword are ignored; CA:TRUE, usages outside the
  *  profile and all else refused by name. @err: ERR_CSR_EXTENSION, ERR_CSR_ATTRIBUTE; field csr.extensions.NAME */
 int profile_check_csr(const struct profile *profile, const struct csr *csr, struct error *err);

@@ -46,11 +46,17 @@ static int check_encoding(struct bytes content, const char *what, struct error *
         return 0;
 }
 
-static int check_size(struct bytes modulus, unsigned bits, struct error *err) {
+static int check_size(struct bytes modulus, unsigned bits, unsigned bits_max, struct error *err) {
         if (bits > RSA_BITS_MAX)
                 return error_set(err, ERR_KEY_UNSUPPORTED,
                                  "an RSA key of %u bits is too large: use %u to %u bits", bits,
-                                 RSA_BITS_MIN, RSA_BITS_MAX);
+                                 RSA_BITS_MIN, bits_max < RSA_BITS_MAX ? bits_max : RSA_BITS_MAX);
+        if (bits > bits_max)
+                return error_set(
+                        err, ERR_KEY_UNSUPPORTED,
+                        "the RSA key has %u bits, the profile takes %u at most: make one of %u bits, or set RsaBitsMax= "
+                        "in the profile's file",
+                        bits, bits_max, bits_max);
         if (bits < RSA_BITS_MIN)
                 return error_set(err, ERR_KEY_WEAK,
                                  "an RSA key of %u bits is too short: use %u bits or more", bits,
@@ -183,7 +189,8 @@ static int check_not_prime(const mpz_t n, struct error *err) {
         return 0;
 }
 
-int rsa_check(struct bytes modulus, struct bytes exponent, unsigned *ret_bits, struct error *err) {
+int rsa_check(struct bytes modulus, struct bytes exponent, unsigned bits_max, unsigned *ret_bits,
+              struct error *err) {
         unsigned bits;
         mpz_t n;
         int r;
@@ -192,7 +199,7 @@ int rsa_check(struct bytes modulus, struct bytes exponent, unsigned *ret_bits, s
             check_encoding(exponent, "exponent", err) < 0)
                 return -1;
         bits = magnitude_bits(modulus);
-        if (check_size(modulus, bits, err) < 0 || check_exponent(exponent, err) < 0)
+        if (check_size(modulus, bits, bits_max, err) < 0 || check_exponent(exponent, err) < 0)
                 return -1;
 
         mpz_init(n);
