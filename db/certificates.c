@@ -2,6 +2,7 @@
  * Certificates: putting one, reading one, and what is known of a key. It looks at no DER.
  */
 #include "db/internal.h"
+#include "db/requests.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -453,11 +454,20 @@ int tx_put_certificate(struct store_tx *tx, const struct cert_row *row, struct e
 static int issue_apply(struct store_tx *tx, struct store_op *op, struct error *err) {
         const struct store_issue *issue = (const struct store_issue *) op;
 
+        if (issue->renews.size && tx_require_standing(tx, issue->renews, err) < 0)
+                return -1;
         if (issue->idempotency &&
             tx_put_idempotency(tx, issue->idempotency, issue->row.serial, issue->row.issued_at,
                                err) < 0)
                 return -1;
-        return tx_put_certificate(tx, &issue->row, err);
+        /* after the key: of two tries with one key and one use, the later one is to be told to ask again */
+        if (issue->token_id && tx_use_token(tx, issue->token_id, issue->row.issued_at, err) < 0)
+                return -1;
+        if (issue->approves && tx_approve_request(tx, issue->approves, issue->row.serial, err) < 0)
+                return -1;
+        if (tx_put_certificate(tx, &issue->row, err) < 0)
+                return -1;
+        return issue->audit ? tx_put_audit(tx, issue->audit, err) : 0;
 }
 
 void store_issue_init(struct store_issue *issue,

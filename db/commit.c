@@ -10,6 +10,7 @@
 #include "db/internal.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "lib/base/moment.h"
 
@@ -26,8 +27,10 @@ enum outcome {
 };
 
 static int writer_ready(struct committer *k, struct error *err) {
-        if (k->writer.broken)
+        if (k->writer.broken) {
                 sql_done(&k->writer); /* a failed fsync is final for a connection */
+                k->audit.known = false;
+        }
         return k->writer.db ? 0 : sql_open(&k->writer, k->path, SQL_WRITER, err);
 }
 
@@ -47,6 +50,7 @@ static enum outcome savepoint(struct store_tx *tx, enum statement which, bool gu
 static enum outcome run_op(struct store_tx *tx, struct store_op *op, bool guarded,
                            struct error *err) {
         struct store_counters before = tx->more;
+        struct chain_end chain_before = tx->audit;
         sqlite3_int64 changes = sqlite3_total_changes64(tx->c->db);
 
         op->failure = (struct error){ 0 };
@@ -58,6 +62,7 @@ static enum outcome run_op(struct store_tx *tx, struct store_op *op, bool guarde
         if (op->failure.code == ERR_NONE)
                 (void) error_set(&op->failure, ERR_INTERNAL, "a write failed without saying why");
         tx->more = before;
+        tx->audit = chain_before;
         tx->next_id = 0;
         tx->issuer = tx->profile = (struct word){ 0 };
         if (transaction_lost(tx->c)) {
@@ -87,6 +92,8 @@ static enum outcome run_ops(struct store_tx *tx, struct store_op *batch, bool gu
         }
         if (counters_changed(&tx->more) && counters_add(tx->c, &tx->more, err) < 0)
                 return OUTCOME_FAILED;
+        if (tx->audit.changed && audit_write_head(tx, err) < 0)
+                return OUTCOME_FAILED;
         if (sql_simple(tx->c, STATEMENT_COMMIT, "cannot commit to " STORE_FILE, err) < 0)
                 return OUTCOME_FAILED;
         return OUTCOME_COMMITTED;
@@ -101,6 +108,7 @@ static enum outcome run_transaction(struct committer *k, struct store_op *batch,
         if (writer_ready(k, err) < 0)
                 return OUTCOME_FAILED;
         changes = sqlite3_total_changes64(k->writer.db);
+        tx.audit = k->audit;
         if (sql_simple(&k->writer, STATEMENT_BEGIN, "cannot begin to write to " STORE_FILE, err) <
             0)
                 return OUTCOME_FAILED;
@@ -109,8 +117,13 @@ static enum outcome run_transaction(struct committer *k, struct store_op *batch,
             sql_simple(&k->writer, STATEMENT_ROLLBACK, "cannot roll back", /* err= */ NULL) < 0)
                 k->writer.broken = true;
         *ret_wrote = sqlite3_total_changes64(k->writer.db) != changes;
-        if (outcome == OUTCOME_COMMITTED)
+        if (outcome == OUTCOME_COMMITTED) {
                 k->unindexed += tx.more.issued;
+                k->audit = tx.audit;
+                k->audit.changed = false;
+        }
+        if (outcome == OUTCOME_COMMITTED && tx.revoked && k->revoked)
+                k->revoked(k->revoked_context);
         return outcome;
 }
 
@@ -126,13 +139,34 @@ static void note_health(struct committer *k, enum outcome outcome, bool wrote,
         (void) pthread_mutex_unlock(&k->lock);
 }
 
+static uint64_t monotonic_us(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
+static void count_batch(struct committer *k, const struct store_op *batch, enum outcome outcome,
+                        uint64_t took_us) {
+        uint64_t ops = 0;
+
+        for (; batch; batch = batch->next)
+                ops++;
+        atomic_fetch_add_explicit(outcome == OUTCOME_COMMITTED ? &k->commits : &k->failures, 1,
+                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&k->writes, ops, memory_order_relaxed);
+        atomic_fetch_add_explicit(&k->busy_us, took_us, memory_order_relaxed);
+}
+
 static void run_batch(struct committer *k, struct store_op *batch) {
         struct error failure = { 0 };
         bool wrote = false;
+        uint64_t began_us = monotonic_us();
         enum outcome outcome = run_transaction(k, batch, /* guarded= */ false, &wrote, &failure);
 
         if (outcome == OUTCOME_RERUN)
                 outcome = run_transaction(k, batch, /* guarded= */ true, &wrote, &failure);
+        count_batch(k, batch, outcome, monotonic_us() - began_us);
         note_health(k, outcome, wrote, &failure);
         while (batch) {
                 struct store_op *op = batch;
@@ -493,4 +527,13 @@ void committer_done(struct committer *k) {
         sql_done(&k->writer);
         destroy_locks(k);
         k->path = NULL;
+}
+
+struct store_commits store_commits(const struct store *store) {
+        struct committer *k = &((struct store *) (uintptr_t) store)->committer;
+
+        return (struct store_commits){ .commits = atomic_load(&k->commits),
+                                       .failures = atomic_load(&k->failures),
+                                       .writes = atomic_load(&k->writes),
+                                       .busy_us = atomic_load(&k->busy_us) };
 }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+#include "db/audit.h"
 #include "db/store.h"
 
 #define STORE_FILE "cad.db"
@@ -71,6 +72,24 @@ enum statement {
         STATEMENT_IDEMPOTENCY_ADD,
         STATEMENT_IDEMPOTENCY_DROP,
         STATEMENT_IDEMPOTENCY_EXPIRE,
+        STATEMENT_TOKEN_ADD,
+        STATEMENT_TOKEN_GET,
+        STATEMENT_TOKEN_HASH,
+        STATEMENT_TOKEN_USE,
+        STATEMENT_TOKEN_REVOKE,
+        STATEMENT_TOKEN_LIST,
+        STATEMENT_REQUEST_GET,
+        STATEMENT_REQUEST_FIND,
+        STATEMENT_REQUEST_BY_ROW,
+        STATEMENT_REQUEST_SAME,
+        STATEMENT_REQUEST_QUEUE,
+        STATEMENT_REQUEST_EVICT,
+        STATEMENT_REQUEST_ADD,
+        STATEMENT_REQUEST_DECIDE,
+        STATEMENT_REQUEST_LIST,
+        STATEMENT_REQUEST_LIST_STATUS,
+        STATEMENT_REQUEST_SWEEP_CSRS,
+        STATEMENT_REQUEST_SWEEP,
         STATEMENT_LIST_LOOKUP,
         STATEMENT_LIST_SUFFIX_IDS,
         STATEMENT_BUCKET_SHARES,
@@ -80,6 +99,20 @@ enum statement {
         STATEMENT_LIST_EXPIRES_FIRST,
         STATEMENT_LIST_EXPIRED_LAST,
         STATEMENT_LIST_ALL,
+        STATEMENT_CRL_GET,
+        STATEMENT_CRL_PUT,
+        STATEMENT_CRL_CHANGED,
+        STATEMENT_REVOKED_STEP,
+        STATEMENT_UNKNOWN_STEP,
+        STATEMENT_UNKNOWN_ADD,
+        STATEMENT_AUDIT_HEAD,
+        STATEMENT_AUDIT_HEAD_SET,
+        STATEMENT_AUDIT_LAST,
+        STATEMENT_AUDIT_ADD,
+        STATEMENT_AUDIT_LIST,
+        STATEMENT_AUDIT_SPAN_LAST,
+        STATEMENT_AUDIT_SPAN_GET,
+        STATEMENT_AUDIT_SPAN_ADD,
         STATEMENT_COUNT,
 };
 extern const char *const statements[STATEMENT_COUNT];
@@ -165,6 +198,10 @@ int store_create(int dir_fd, const char *dir, const char *ca_id, struct error *e
 int store_migrate(int dir_fd, const char *dir, struct sql_connection *c,
                   const struct migration_list *list, struct error *err);
 
+/** migrations_apply() - those that lead from schema @from to schema @to, without a copy; an empty database has schema 0 */
+int migrations_apply(struct sql_connection *c, const struct migration_list *list, size_t from,
+                     size_t to, struct error *err);
+
 /* ---- meta.c ------------------------------------------------------------------------------------------------ */
 
 /** meta_read_ca_id() - whose database it is; appended as text */
@@ -184,6 +221,13 @@ struct word {
         int64_t id;
 };
 
+/** struct chain_end - the end of the audit's chain, as a transaction sees it */
+struct chain_end {
+        struct audit_head head;
+        bool known;   /* it was read */
+        bool changed; /* its row is to be written */
+};
+
 struct committer;
 
 struct store_tx {
@@ -192,14 +236,18 @@ struct store_tx {
         struct store_counters more; /* what this transaction does */
         int64_t next_id;            /* of certificates; 0: not asked for yet */
         struct word issuer, profile;
+        struct chain_end audit;
+        bool revoked; /* something was revoked, held or lifted */
 };
 
 struct committer {
         const char *path;
         struct sql_connection writer; /* the leader's alone, as is what follows */
         int64_t unindexed;            /* certificates, or more */
+        struct chain_end audit;       /* as it was committed */
         int64_t rest_until_ms;        /* upkeep failed: not again before */
         atomic_bool any_compromised;  /* compromised_keys may hold a row: read by anybody */
+        _Atomic uint64_t commits, failures, writes, busy_us; /* see struct store_commits: read by anybody */
         pthread_mutex_t lock;         /* guards what follows */
         pthread_cond_t relay;         /* the helper waits: a leader has led long enough */
         pthread_cond_t idle;          /* store_close() waits: nobody leads */
@@ -211,6 +259,8 @@ struct committer {
         struct error failure, upkeep_failure;
         int64_t probed_at_ms;
         pthread_t helper;
+        void (*revoked)(void *context); /* as in store_options */
+        void *revoked_context;
 };
 
 /** committer_init() - @path is borrowed. The writer is opened and the helper thread started */
@@ -279,6 +329,16 @@ int row_read(struct sql_connection *c, sqlite3_stmt *s, struct row_scratch *scra
 
 /** last_id() - the id of the newest certificate, 0 without any */
 int last_id(struct sql_connection *c, int64_t *ret, struct error *err);
+
+/* ---- crls.c ------------------------------------------------------------------------------------------------ */
+
+/** crl_note_change() - a certificate of this issuer was revoked, held or lifted in this transaction */
+int crl_note_change(struct store_tx *tx, int64_t issuer_id, struct error *err);
+
+/* ---- audit.c ----------------------------------------------------------------------------------------------- */
+
+/** audit_write_head() - the row with the end of the chain, once a transaction */
+int audit_write_head(struct store_tx *tx, struct error *err);
 
 /* ---- indexing.c -------------------------------------------------------------------------------------------- */
 

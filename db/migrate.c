@@ -66,6 +66,14 @@ static int apply_migration(struct sql_connection *c, const struct migration_list
         return 0;
 }
 
+int migrations_apply(struct sql_connection *c, const struct migration_list *list, size_t from,
+                     size_t to, struct error *err) {
+        for (size_t version = from; version < to; version++)
+                if (apply_migration(c, list, version, err) < 0)
+                        return -1;
+        return 0;
+}
+
 static int put_meta(struct sql_connection *c, const char *ca_id, struct error *err) {
         sqlite3_stmt *s = NULL;
         int rc = sqlite3_prepare_v2(c->db, "INSERT INTO meta VALUES (1, ?1, ?2)", -1, &s, NULL);
@@ -95,10 +103,7 @@ static int fill_new(const char *path, const char *ca_id, struct error *err) {
                 return sql_error(&c, rc, "cannot make " STORE_FILE, err);
         if (sql_exec(&c, settings, "cannot make " STORE_FILE, err) < 0)
                 return -1;
-        for (size_t version = 0; version < list.count; version++)
-                if (apply_migration(&c, &list, version, err) < 0)
-                        return -1;
-        if (put_meta(&c, ca_id, err) < 0)
+        if (migrations_apply(&c, &list, 0, list.count, err) < 0 || put_meta(&c, ca_id, err) < 0)
                 return -1;
         return sql_exec(&c, "PRAGMA journal_mode = WAL", "cannot make " STORE_FILE, err);
 }
@@ -177,8 +182,5 @@ int store_migrate(int dir_fd, const char *dir, struct sql_connection *c,
                                  "%s has no schema version: it was not made by cad", STORE_FILE);
         if ((size_t) version < list->count && keep_copy(dir_fd, dir, c, version, err) < 0)
                 return -1;
-        for (size_t at = (size_t) version; at < list->count; at++)
-                if (apply_migration(c, list, at, err) < 0)
-                        return -1;
-        return 0;
+        return migrations_apply(c, list, (size_t) version, list->count, err);
 }

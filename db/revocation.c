@@ -76,7 +76,7 @@ int revocation_reason_from_name(const char *name, enum revocation_reason *ret, s
 /* ---- moves ------------------------------------------------------------------------------------------------- */
 
 struct revocation_state {
-        int64_t id, revoked_at;
+        int64_t id, issuer, revoked_at;
         enum cert_status status;
         enum revocation_reason reason;
         uint8_t spki[STORE_HASH_SIZE];
@@ -133,6 +133,7 @@ static int read_state(struct store_tx *tx, struct bytes serial, struct revocatio
                                  "%s is damaged: a certificate's state; restore a backup",
                                  STORE_FILE);
         memcpy(ret->spki, spki.data, STORE_HASH_SIZE);
+        ret->issuer = sqlite3_column_int64(s, 5);
         return 0;
 }
 
@@ -201,7 +202,8 @@ int tx_revoke(struct store_tx *tx, struct bytes serial, enum revocation_reason r
                                  "there is no certificate with a serial of %zu octets",
                                  serial.size);
         if (read_state(tx, serial, &state, err) < 0 || check_move(&state, to, serial, err) < 0 ||
-            write_state(tx, state.id, to, reason, at, err) < 0)
+            write_state(tx, state.id, to, reason, at, err) < 0 ||
+            crl_note_change(tx, state.issuer, err) < 0)
                 return -1;
         if (reason == REASON_KEY_COMPROMISE && remember_key(tx, state.spki, serial, at, err) < 0)
                 return -1;
@@ -209,10 +211,30 @@ int tx_revoke(struct store_tx *tx, struct bytes serial, enum revocation_reason r
         return 0;
 }
 
+int tx_require_standing(struct store_tx *tx, struct bytes serial, struct error *err) {
+        struct revocation_state state = { 0 };
+        char hex[2 * STORE_SERIAL_MAX + 1], when[MOMENT_TEXT_MAX];
+        const char *reason;
+
+        if (read_state(tx, serial, &state, err) < 0)
+                return -1;
+        if (state.status == CERT_STATUS_VALID)
+                return 0;
+        reason = revocation_reason_name(state.reason);
+        return error_set(
+                err,
+                state.status == CERT_STATUS_REVOKED ? ERR_ALREADY_REVOKED : ERR_STATE_CONFLICT,
+                "certificate %s is %s (since %s, %s)", hex_encode(serial, hex),
+                state.status == CERT_STATUS_REVOKED ? "revoked" : "on hold",
+                moment_format(state.revoked_at, when), reason ? reason : "?");
+}
+
 static int revoke_apply(struct store_tx *tx, struct store_op *op, struct error *err) {
         const struct store_revoke *revoke = (const struct store_revoke *) op;
 
-        return tx_revoke(tx, revoke->serial, revoke->reason, revoke->at, err);
+        if (tx_revoke(tx, revoke->serial, revoke->reason, revoke->at, err) < 0)
+                return -1;
+        return revoke->audit ? tx_put_audit(tx, revoke->audit, err) : 0;
 }
 
 void store_revoke_init(struct store_revoke *revoke, struct bytes serial,

@@ -10,6 +10,14 @@
 #define ADD_LOOKUPS "INSERT OR IGNORE INTO lookups (bucket, kind, key, id) VALUES "
 #define FOUR "(?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?), "
 
+/* in the order of enum column in requests.c */
+#define REQUEST_COLUMNS \
+        "id, capability, code, status, source, wish, spki, key, profile, names, lifetime, label, handed_in_at, expires_at, " \
+        "decided_at, decided_by, reason, serial"
+/* in the order of enum column in tokens.c */
+#define TOKEN_COLUMNS \
+        "id, hash, profile, names, validity_max, uses, used, created_at, expires_at, last_used_at, revoked_at, creator, label"
+
 /* clang-format off */
 const char *const statements[STATEMENT_COUNT] = {
         [STATEMENT_BEGIN]       = "BEGIN IMMEDIATE",
@@ -52,7 +60,7 @@ const char *const statements[STATEMENT_COUNT] = {
                 "UPDATE SET issued_first = min(issued_first, ?2), issued_last = max(issued_last, ?2)",
 
         [STATEMENT_CERTIFICATE_GET] = SELECT_CERTIFICATES "WHERE c.serial = ?1",
-        [STATEMENT_STATUS_GET] = "SELECT id, status, revoked_at, reason, spki FROM certificates WHERE serial = ?1",
+        [STATEMENT_STATUS_GET] = "SELECT id, status, revoked_at, reason, spki, issuer FROM certificates WHERE serial = ?1",
         [STATEMENT_STATUS_SET] = "UPDATE certificates SET status = ?2, revoked_at = ?3, reason = ?4 WHERE id = ?1",
         [STATEMENT_COMPROMISED_ADD] =
                 "INSERT OR IGNORE INTO compromised_keys (spki, serial, revoked_at) VALUES (?1, ?2, ?3)",
@@ -72,6 +80,44 @@ const char *const statements[STATEMENT_COUNT] = {
         [STATEMENT_IDEMPOTENCY_EXPIRE] =
                 "DELETE FROM idempotency WHERE id IN "
                 "(SELECT id FROM idempotency WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)",
+
+        [STATEMENT_TOKEN_ADD] =
+                "INSERT INTO tokens (id, hash, profile, names, validity_max, uses, created_at, expires_at, creator, label) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        [STATEMENT_TOKEN_GET]  = "SELECT " TOKEN_COLUMNS " FROM tokens WHERE id = ?1",
+        [STATEMENT_TOKEN_HASH] = "SELECT hash FROM tokens WHERE id = ?1",
+        [STATEMENT_TOKEN_USE] =
+                "UPDATE tokens SET used = used + 1, last_used_at = ?2 "
+                "WHERE id = ?1 AND used < uses AND revoked_at IS NULL AND expires_at > ?2",
+        [STATEMENT_TOKEN_REVOKE] = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
+        [STATEMENT_TOKEN_LIST]   = "SELECT " TOKEN_COLUMNS " FROM tokens WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+
+        /* What is open has its CSR, and is so little that a walk over all of it is short. */
+        [STATEMENT_REQUEST_GET]    = "SELECT " REQUEST_COLUMNS ", csr FROM requests WHERE capability = ?1",
+        [STATEMENT_REQUEST_FIND]   = "SELECT " REQUEST_COLUMNS ", csr FROM requests WHERE code = ?1",
+        [STATEMENT_REQUEST_BY_ROW] = "SELECT " REQUEST_COLUMNS " FROM requests WHERE id = ?1",
+        [STATEMENT_REQUEST_SAME] =
+                "SELECT " REQUEST_COLUMNS " FROM requests INDEXED BY requests_open "
+                "WHERE csr IS NOT NULL AND source = ?1 AND wish = ?2 AND expires_at > ?3",
+        [STATEMENT_REQUEST_QUEUE] =
+                "SELECT source, id FROM requests INDEXED BY requests_open "
+                "WHERE csr IS NOT NULL AND source > '' AND expires_at > ?1 ORDER BY source, id",
+        [STATEMENT_REQUEST_EVICT] = "DELETE FROM requests WHERE id = ?1 RETURNING code",
+        [STATEMENT_REQUEST_ADD] =
+                "INSERT INTO requests (capability, code, source, wish, spki, key, profile, names, lifetime, label, "
+                "handed_in_at, expires_at, remove_at, csr) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        [STATEMENT_REQUEST_DECIDE] =
+                "UPDATE requests SET status = ?2, decided_at = ?3, decided_by = ?4, reason = ?5, serial = ?6, "
+                "remove_at = ?7, csr = NULL WHERE id = ?1 AND status = 0 AND expires_at > ?3",
+        [STATEMENT_REQUEST_LIST] = "SELECT " REQUEST_COLUMNS " FROM requests WHERE id < ?1 ORDER BY id DESC",
+        [STATEMENT_REQUEST_LIST_STATUS] =
+                "SELECT " REQUEST_COLUMNS " FROM requests WHERE status = ?2 AND id < ?1 ORDER BY id DESC",
+        [STATEMENT_REQUEST_SWEEP_CSRS] =
+                "UPDATE requests SET csr = NULL WHERE id IN (SELECT id FROM requests INDEXED BY requests_open_by_end "
+                "WHERE csr IS NOT NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+        [STATEMENT_REQUEST_SWEEP] =
+                "DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE remove_at <= ?1 ORDER BY remove_at LIMIT ?2)",
 
         /* Lists by a key in a bucket: ?1 bucket, ?2 key, ?3 ids below, ?4 kind. The reader stops when it has a page. */
         [STATEMENT_LIST_LOOKUP] =
@@ -94,5 +140,40 @@ const char *const statements[STATEMENT_COUNT] = {
         [STATEMENT_LIST_EXPIRED_LAST] =
                 SELECT_CERTIFICATES "WHERE (c.not_after, c.id) < (?2, ?3) AND c.not_after >= ?1 "
                 "ORDER BY c.not_after DESC, c.id DESC",
+
+        [STATEMENT_CRL_GET] =
+                "SELECT changes, included, number, this_update, next_update, scheduled_at, entries FROM crls "
+                "WHERE issuer = ?1",
+        [STATEMENT_CRL_PUT] =
+                "INSERT INTO crls (issuer, included, number, this_update, next_update, scheduled_at, entries) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (issuer) DO UPDATE SET included = ?2, number = ?3, "
+                "this_update = ?4, next_update = ?5, scheduled_at = ?6, entries = ?7",
+        [STATEMENT_CRL_CHANGED] =
+                "INSERT INTO crls (issuer, changes) SELECT name, 1 FROM issuers WHERE id = ?1 "
+                "ON CONFLICT (issuer) DO UPDATE SET changes = changes + 1",
+        [STATEMENT_REVOKED_STEP] =
+                "SELECT not_after, serial, revoked_at, reason FROM certificates INDEXED BY certificates_on_crl "
+                "WHERE issuer = (SELECT id FROM issuers WHERE name = ?1) AND status > 0 "
+                "AND (not_after, serial) > (?2, ?3) ORDER BY not_after, serial LIMIT ?4",
+        [STATEMENT_UNKNOWN_STEP] =
+                "SELECT ?2, serial, revoked_at, reason FROM revoked_unknown WHERE issuer = ?1 AND serial > ?3 "
+                "ORDER BY serial LIMIT ?4",
+        [STATEMENT_UNKNOWN_ADD] =
+                "INSERT OR IGNORE INTO revoked_unknown (issuer, serial, revoked_at, reason) VALUES (?1, ?2, ?3, ?4)",
+
+        /* Rows of the audit from ?1 on and below ?2, newest first. */
+        [STATEMENT_AUDIT_HEAD]     = "SELECT number, hash FROM audit_head WHERE one = 1",
+        [STATEMENT_AUDIT_HEAD_SET] = "INSERT OR REPLACE INTO audit_head (one, number, hash) VALUES (1, ?1, ?2)",
+        [STATEMENT_AUDIT_LAST]     = "SELECT number, hash FROM audit WHERE number = (SELECT max(number) FROM audit)",
+        [STATEMENT_AUDIT_ADD] =
+                "INSERT INTO audit (number, at, action, principal, source, object, outcome, detail, request_id, hash) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        [STATEMENT_AUDIT_LIST] =
+                "SELECT number, at, action, principal, source, object, outcome, detail, request_id, hash FROM audit "
+                "WHERE number >= ?1 AND number < ?2 ORDER BY number DESC",
+        [STATEMENT_AUDIT_SPAN_LAST] = "SELECT max(span) FROM audit_spans",
+        [STATEMENT_AUDIT_SPAN_GET]  = "SELECT at_first, at_last, words FROM audit_spans WHERE span = ?1",
+        [STATEMENT_AUDIT_SPAN_ADD] =
+                "INSERT INTO audit_spans (span, at_first, at_last, words) VALUES (?1, ?2, ?3, ?4)",
 };
 /* clang-format on */

@@ -223,6 +223,8 @@ int store_open(int state_dir_fd, const struct store_options *options, struct sto
         store = store_alloc(dir, options->readers);
         if (!store)
                 return error_no_memory(err);
+        store->committer.revoked = options->revoked;
+        store->committer.revoked_context = options->revoked_context;
         store->lock_fd = lock_take(state_dir_fd, LOCK_FILE, err);
         if (store->lock_fd < 0 || prepare_file(state_dir_fd, dir, store->path, options, err) < 0 ||
             committer_init(&store->committer, store->path, err) < 0)

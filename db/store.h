@@ -34,6 +34,7 @@
 #define STORE_IDEMPOTENCY_KEY_MAX 255 /* bytes of a client's Idempotency-Key */
 
 struct store;    /* the open store */
+struct audit_event;
 struct store_tx; /* a transaction; lives for one apply() */
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
@@ -45,6 +46,9 @@ struct store_options {
                 replaces; /* NULL, or the ca_id of a CA that may be started over (`cad init --again`) */
         bool create;      /* make cad.db where there is none */
         unsigned readers; /* reader connections; 0: 2 */
+        /* NULL, or told after a commit that revoked, held or lifted something, on any thread: it must be quick */
+        void (*revoked)(void *context);
+        void *revoked_context;
 };
 
 /**
@@ -84,6 +88,17 @@ struct store_counters {
 };
 
 int store_counters(struct store *store, struct store_counters *ret, struct error *err);
+
+/** struct store_commits - what the group commit has done since start; for metrics */
+struct store_commits {
+        uint64_t commits;  /* transactions that are on disk */
+        uint64_t failures; /* and that are not */
+        uint64_t writes;   /* ops in them */
+        uint64_t busy_us;  /* microseconds that they took together */
+};
+
+/** store_commits() - a snapshot: no file is touched */
+struct store_commits store_commits(const struct store *store);
 
 /* ---- certificates ----------------------------------------------------------------------------------------- */
 
@@ -209,6 +224,121 @@ typedef void (*store_each)(const struct cert_row *row, void *data);
 int store_list(struct store *store, const struct cert_filter *filter, const char *cursor,
                size_t limit, store_each each, void *data, char *next, struct error *err);
 
+/* ---- tokens ----------------------------------------------------------------------------------------------- */
+
+#define STORE_TOKEN_ID_MAX 17 /* bytes with NUL: 16 hex digits */
+
+/** struct token_row - one enrolment right; all pointers are views, see each function for how long they live */
+struct token_row {
+        char id[STORE_TOKEN_ID_MAX];   /* lower-case hex, the first digit 0 to 7; a newer one is higher */
+        uint8_t hash[STORE_HASH_SIZE]; /* SHA-256 of the whole token; its secret is not kept */
+        const char *profile;
+        const char *const *names; /* exact, or "*.suffix" */
+        size_t name_count;
+        int64_t validity_max_s; /* of a certificate; 0: as the profile has it */
+        int64_t uses, used;
+        int64_t created_at, expires_at; /* seconds since the epoch */
+        int64_t last_used_at;           /* 0: not used yet */
+        int64_t revoked_at;             /* 0: it is not */
+        const char *creator;            /* the principal's text */
+        const char *label;              /* NULL: none */
+};
+
+enum token_status {
+        TOKEN_STATUS_ACTIVE,
+        TOKEN_STATUS_USED_UP,
+        TOKEN_STATUS_EXPIRED,
+        TOKEN_STATUS_REVOKED,
+        TOKEN_STATUS_COUNT,
+};
+
+/** token_row_status() - at @now; what is revoked stays so, a token expires at its expires_at */
+enum token_status token_row_status(const struct token_row *row, int64_t now);
+
+/** token_row_check() - whether it may be used at @now. @err: ERR_TOKEN_SPENT with why not, and since when */
+int token_row_check(const struct token_row *row, int64_t now, struct error *err);
+
+/** token_status_name() - "active", "used_up", "expired", "revoked"; static */
+const char *token_status_name(enum token_status status);
+
+/** token_id_valid() - whether a text has the form of an id */
+bool token_id_valid(const char *id);
+
+/** token_row_copy() - a copy that owns all it points to, in one block; NULL without memory */
+struct token_row *token_row_copy(const struct token_row *row);
+struct token_row *token_row_free(struct token_row *row);
+CAD_CLEANUP(struct token_row, token_row_free)
+
+/** store_get_token() - one by its id. @ret: owned by the caller. @err: ERR_NOT_FOUND; ERR_STORE */
+int store_get_token(struct store *store, const char *id, struct token_row **ret, struct error *err);
+
+/**
+ * store_token_hash() - the hash of a token alone, for comparing
+ * @ret_found: whether there is such a token; where not, @ret_hash is all zero, and it took as long
+ */
+int store_token_hash(struct store *store, const char *id, uint8_t ret_hash[STORE_HASH_SIZE],
+                     bool *ret_found, struct error *err);
+
+/** store_each_token - called for each token of a page; @row lives for the call. It must be quick: a read is open. */
+typedef void (*store_each_token)(const struct token_row *row, void *data);
+
+/**
+ * store_list_tokens() - a page of tokens, newest first
+ * @cursor: "" or NULL for the first page, then what @next said
+ * @limit:  1 to STORE_PAGE_MAX
+ * @next:   STORE_CURSOR_MAX bytes; "" after the last page
+ * @err:    ERR_QUERY_INVALID with the field ("cursor", "limit"); ERR_STORE
+ */
+int store_list_tokens(struct store *store, const char *cursor, size_t limit, store_each_token each,
+                      void *data, char *next, struct error *err);
+
+/* ---- CRLs ------------------------------------------------------------------------------------------------- */
+
+#define STORE_ISSUER_MAX 32 /* bytes with NUL of an issuer's name here */
+
+/** struct crl_row - what is known of an issuer's newest CRL */
+struct crl_row {
+        char issuer[STORE_ISSUER_MAX];
+        int64_t changes;  /* revocations, holds and lifts of its certificates, ever; only read */
+        int64_t included; /* of these, when the CRL was begun; -1: there is no CRL */
+        int64_t number, this_update, next_update;
+        int64_t scheduled_at; /* this_update of the last CRL that was made because it was time */
+        int64_t entries;
+};
+
+/** store_get_crl() - of an issuer nothing is known of: zeros and included -1. @err: ERR_STORE */
+int store_get_crl(struct store *store, const char *issuer, struct crl_row *ret, struct error *err);
+
+/** struct revoked_row - an entry of a CRL */
+struct revoked_row {
+        int64_t not_after; /* of the certificate; INT64_MAX where that is not known */
+        uint8_t serial[STORE_SERIAL_MAX];
+        size_t serial_size;
+        int64_t revoked_at;
+        enum revocation_reason reason;
+};
+
+/** struct revoked_cursor - where a walk over them is */
+struct revoked_cursor {
+        int64_t not_after;
+        uint8_t serial[STORE_SERIAL_MAX];
+        size_t serial_size;
+        bool unknown; /* among those whose certificates are not in the store: they come last */
+};
+
+/** revoked_from() - a walk over what is revoked or held and ends at @not_after or later */
+struct revoked_cursor revoked_from(int64_t not_after);
+
+/**
+ * store_revoked_step() - the next entries of an issuer, by when their certificates end
+ * @ret:       @limit of them
+ * @ret_count: fewer than @limit only at the end
+ *
+ * Each step is a read of its own. What was revoked before the first step is met by the walk, whatever is written meanwhile.
+ */
+int store_revoked_step(struct store *store, const char *issuer, struct revoked_cursor *cursor,
+                       struct revoked_row *ret, size_t limit, size_t *ret_count, struct error *err);
+
 /* ---- writes ----------------------------------------------------------------------------------------------- */
 
 /** struct store_op - one write; embed it, keep it (and what it points to) alive until done() is called */
@@ -251,6 +381,10 @@ struct store_issue {
         struct store_op op;
         struct cert_row row;                   /* status, revoked_at, reason are not looked at */
         const struct idempotency *idempotency; /* NULL: none */
+        const char *token_id; /* NULL: none; one use of it is taken with the certificate */
+        struct bytes renews; /* empty, or the serial of one that must still be neither revoked nor held */
+        const struct request_approval *approves; /* NULL: none; see db/requests.h */
+        const struct audit_event *audit; /* NULL: none; see db/audit.h */
 };
 
 /** store_issue_init() - zero @issue and set its functions. done() gets &issue->op. See tx_put_certificate() for errors */
@@ -263,12 +397,42 @@ struct store_revoke {
         struct bytes serial;
         enum revocation_reason reason;
         int64_t at; /* seconds since the epoch */
+        const struct audit_event *audit; /* NULL: none; see db/audit.h */
 };
 
 /** store_revoke_init() - as store_issue_init(). See tx_revoke() for errors */
 void store_revoke_init(struct store_revoke *revoke, struct bytes serial,
                        enum revocation_reason reason, int64_t at,
                        void (*done)(struct store_op *op, const struct error *err));
+
+/** struct store_put_crl - remember a CRL that was made; changes is not written */
+struct store_put_crl {
+        struct store_op op;
+        struct crl_row row;
+        const struct audit_event *audit; /* written with it; NULL: none */
+};
+
+/** store_put_crl_init() - as store_issue_init() */
+void store_put_crl_init(struct store_put_crl *put, const struct crl_row *row,
+                        void (*done)(struct store_op *op, const struct error *err));
+
+/** struct store_adopt - take over what a published CRL says, where the store may be an older copy */
+struct store_adopt {
+        struct store_op op;
+        const char *issuer;
+        const struct revoked_row *rows; /* not_after is not looked at */
+        size_t count;
+        size_t adopted; /* what was not known so far; set by apply() */
+};
+
+/**
+ * store_adopt_init() - as store_issue_init()
+ *
+ * What is revoked here stays as it is, and a hold becomes final where the CRL says so. An entry without a certificate is kept as such.
+ * Nothing is ever lifted.
+ */
+void store_adopt_init(struct store_adopt *adopt, const char *issuer, const struct revoked_row *rows,
+                      size_t count, void (*done)(struct store_op *op, const struct error *err));
 
 /* The parts of an apply(): an op of one's own puts several of them into one transaction. */
 
@@ -285,9 +449,24 @@ int tx_put_certificate(struct store_tx *tx, const struct cert_row *row, struct e
 int tx_revoke(struct store_tx *tx, struct bytes serial, enum revocation_reason reason, int64_t at,
               struct error *err);
 
+/** tx_require_standing() - whether a certificate is neither revoked nor held. @err: ERR_ALREADY_REVOKED, ERR_STATE_CONFLICT, ERR_NOT_FOUND */
+int tx_require_standing(struct store_tx *tx, struct bytes serial, struct error *err);
+
 /** tx_put_idempotency() - @err: ERR_IDEMPOTENCY_IN_FLIGHT where a live record with this key was committed meanwhile */
 int tx_put_idempotency(struct store_tx *tx, const struct idempotency *record, struct bytes serial,
                        int64_t now, struct error *err);
+
+/** tx_put_token() - used, last_used_at, revoked_at are not looked at. @err: ERR_STATE_CONFLICT where the id is there already */
+int tx_put_token(struct store_tx *tx, const struct token_row *row, struct error *err);
+
+/**
+ * tx_use_token() - take one use, in the transaction of what it is used for
+ * @err: ERR_TOKEN_SPENT: used up, expired at @now, or revoked, and which; ERR_NOT_FOUND
+ */
+int tx_use_token(struct store_tx *tx, const char *id, int64_t now, struct error *err);
+
+/** tx_revoke_token() - no further use; one that was revoked stays as it is. @err: ERR_NOT_FOUND */
+int tx_revoke_token(struct store_tx *tx, const char *id, int64_t at, struct error *err);
 
 /**
  * store_idempotency_find() - the record of a key, if one younger than 24 h is there
