@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "daemon/signer/host.h"
 #include "lib/base/file.h"
 #include "lib/base/settings.h"
 #include "lib/base/text.h"
@@ -45,6 +46,7 @@ struct ca *ca_free(struct ca *ca) {
         if (!ca)
                 return NULL;
         buffer_done(&ca->root_der);
+        ca->root_key = private_key_free(ca->root_key);
         for (size_t i = 0; i < ca->issuer_count; i++) {
                 buffer_done(&ca->issuers[i].der);
                 ca->issuers[i].key = private_key_free(ca->issuers[i].key);
@@ -123,7 +125,7 @@ static int check_issued_by_root(const struct ca *ca, const struct cert *cert, co
                                 struct error *err) {
         CAD_AUTO(public_key_free) struct public_key *root_key = NULL;
 
-        if (public_key_from_spki(ca->root.spki, &root_key, err) < 0)
+        if (public_key_from_spki(ca->root.spki, RSA_BITS_MAX, &root_key, err) < 0)
                 return -1;
         if (!bytes_equal(cert->issuer, ca->root.subject) ||
             public_key_verify(root_key, cert->algorithm, cert->tbs, cert->signature, NULL) < 0)
@@ -138,6 +140,17 @@ static void set_signs_as(struct ca_issuer *issuer, const char *public_url) {
         issuer->signs_as.algorithm = private_key_algorithm(issuer->key);
         issuer->signs_as.crl_url = issuer->crl_url;
         issuer->signs_as.issuer_url = issuer->issuer_url;
+}
+
+int ca_use_public_url(struct ca *ca, const char *url, struct error *err) {
+        char checked[CERT_URL_MAX];
+
+        if (host_check_public_url(url, checked, sizeof(checked), err) < 0)
+                return -1;
+        (void) snprintf(ca->public_url, sizeof(ca->public_url), "%s", checked);
+        for (size_t i = 0; i < ca->issuer_count; i++)
+                set_signs_as(&ca->issuers[i], ca->public_url);
+        return 0;
 }
 
 /* Verifiers hold a name against the constraints of every certificate above it: a root that was there before may have narrower ones. */
@@ -231,6 +244,23 @@ static int load_public(struct ca *ca, int dir_fd, struct ca_conf *conf, struct e
         return load_root(ca, dir_fd, err);
 }
 
+/* Signing certificates needs no root key: whatever is wrong with it is said when the root's CRL is wanted, and nothing else waits for it. */
+static void load_root_key(struct ca *ca, int dir_fd, struct bytes passphrase) {
+        CAD_AUTO(private_key_free) struct private_key *key = NULL;
+        struct error err = { 0 };
+        char path[64];
+        bool encrypted;
+
+        if (!ca->root_key_present)
+                return;
+        if (read_key(dir_fd, ca_path("root", ".key", path, sizeof(path)), passphrase, &key,
+                     &encrypted, &err) == 0 &&
+            check_key_fits(key, &ca->root, "root", &err) == 0)
+                ca->root_key = CAD_TAKE(key);
+        else
+                (void) snprintf(ca->root_key_fault, sizeof(ca->root_key_fault), "%s", err.text);
+}
+
 int ca_load_public(int dir_fd, struct ca **ret, struct error *err) {
         CAD_AUTO(ca_free) struct ca *ca = calloc(1, sizeof(*ca));
         CAD_AUTO(ca_conf_done) struct ca_conf conf = { 0 };
@@ -255,6 +285,7 @@ int ca_load(int dir_fd, struct bytes passphrase, struct ca **ret, struct error *
                 return error_set(err, ERR_CA_INCOMPLETE,
                                  "%s/ca.conf: Active=%.40s is none of its Intermediates=",
                                  CA_FOLDER, conf.active);
+        load_root_key(ca, dir_fd, passphrase);
         *ret = CAD_TAKE(ca);
         return 0;
 }

@@ -40,6 +40,8 @@ struct ca {
         struct buffer root_der;
         struct cert root;
         bool root_key_present;
+        struct private_key *root_key;        /* for the root's CRL; NULL: away, or see below */
+        char root_key_fault[ERROR_TEXT_MAX]; /* why it is not used though it is there; "": it is */
         bool keys_encrypted;
         struct ca_issuer issuers[SIGNER_ISSUERS_MAX];
         size_t issuer_count;
@@ -59,6 +61,12 @@ int ca_load(int dir_fd, struct bytes passphrase, struct ca **ret, struct error *
 
 /** ca_load_public() - name, URL, id and root alone: no intermediates, no keys, so no passphrase is needed. @err: as ca_load() */
 int ca_load_public(int dir_fd, struct ca **ret, struct error *err);
+
+/**
+ * ca_use_public_url() - have certificates point to another place than the one that was chosen when the CA was made
+ * @err: ERR_USAGE where it is none
+ */
+int ca_use_public_url(struct ca *ca, const char *url, struct error *err);
 
 /** ca_issuer_find() - by id; "" is the active one. NULL: there is none */
 const struct ca_issuer *ca_issuer_find(const struct ca *ca, const char *id);

@@ -14,9 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/signer/channel.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "lib/base/memfd.h"
 #include "lib/base/moment.h"
+#include "lib/pki/crl.h"
 
 #define SWEEP_MS 250 /* how often deadlines are looked at */
 #define BUCKETS 64   /* of calls in flight, by id */
@@ -122,14 +125,15 @@ static void fail_overdue(struct signer_client *c, int64_t before_ms, enum error_
 
 /* ---- sending ---- */
 
-static int send_frame(int fd, struct bytes frame, struct error *err) {
+/* @attached: a descriptor beside it, -1: none */
+static int send_with(int fd, struct bytes frame, int attached, struct error *err) {
         if (frame.size == 0)
                 return error_set(err, ERR_INTERNAL,
                                  "the request does not fit into a frame for the signer");
-        while (send(fd, frame.data, frame.size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        while (channel_send(fd, frame, attached, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
                 if (errno == EINTR)
                         continue;
-                if (errno == EAGAIN || errno == ENOBUFS)
+                if (errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS)
                         return error_set(
                                 err, ERR_OVERLOADED,
                                 "the signer does not take more work now: try again in a moment");
@@ -137,6 +141,10 @@ static int send_frame(int fd, struct bytes frame, struct error *err) {
                                  "the signer is not there: it is being started again");
         }
         return 0;
+}
+
+static int send_frame(int fd, struct bytes frame, struct error *err) {
+        return send_with(fd, frame, /* attached= */ -1, err);
 }
 
 /* In flight before it is sent: the answer may be faster than we are. */
@@ -173,6 +181,53 @@ int signer_client_issue(struct signer_client *c, const struct sign_issue *issue,
         return rc;
 }
 
+/* ---- somebody who waits for a CRL ---- */
+
+/* What the signer says of it; nothing of that was looked at yet. */
+struct crl_answer {
+        char issuer[SIGNER_ISSUER_MAX];
+        int64_t number, size;
+        int fd;
+};
+
+/* On the stack of who waits, and with a lock of its own: the client may be gone when it wakes up. */
+struct waiting_crl {
+        struct signer_call call; /* first, so that it finds the rest */
+        pthread_mutex_t lock;
+        pthread_cond_t changed;
+        bool done;
+        struct crl_answer answer;
+        struct error err;
+};
+
+static void crl_ended(struct waiting_crl *w, const struct crl_answer *answer,
+                      const struct error *err) {
+        (void) pthread_mutex_lock(&w->lock);
+        if (answer)
+                w->answer = *answer;
+        if (err)
+                w->err = *err;
+        w->done = true;
+        (void) pthread_cond_signal(&w->changed);
+        (void) pthread_mutex_unlock(&w->lock);
+}
+
+/* All but a CRL: an error, the end of the connection, its deadline. */
+static void on_crl_done(struct signer_call *call, const char *issuer, struct bytes der,
+                        const struct error *err) {
+        struct error wrong = { 0 };
+
+        (void) issuer, (void) der;
+        if (!err)
+                (void) error_set(&wrong, ERR_SIGNER_WRONG,
+                                 "the signer sent something else for a CRL");
+        crl_ended((struct waiting_crl *) call, NULL, err ? err : &wrong);
+}
+
+static void crl_arrived(struct signer_call *call, const struct crl_answer *answer) {
+        crl_ended((struct waiting_crl *) call, answer, NULL);
+}
+
 /* ---- receiving ---- */
 
 static void on_status_answer(struct signer_client *c, const struct signer_header *header,
@@ -187,7 +242,31 @@ static void on_status_answer(struct signer_client *c, const struct signer_header
         (void) pthread_mutex_unlock(&c->lock);
 }
 
-static void on_answer(struct signer_client *c, struct bytes frame) {
+/* A CRL, and whoever waits for one: never an answer of one kind to a call of another, whatever the signer says. */
+static void on_crl_answer(struct signer_client *c, uint32_t id, struct frame_reader *fields,
+                          int *fd) {
+        struct crl_answer answer = { 0 };
+        struct signer_call *call;
+        struct error err = { 0 };
+
+        (void) sign_crl_ok_decode(fields, answer.issuer, &answer.number, &answer.size, &err);
+        (void) pthread_mutex_lock(&c->lock);
+        call = take_in_flight(c, id);
+        (void) pthread_mutex_unlock(&c->lock);
+        if (!call)
+                return;
+        if (err.code == ERR_NONE && call->done != on_crl_done)
+                (void) error_set(&err, ERR_SIGNER_WRONG, "the signer sent a CRL for what was none");
+        if (err.code != ERR_NONE) {
+                call->done(call, "", BYTES_NONE, &err);
+                return;
+        }
+        answer.fd = CAD_TAKE_FD(*fd);
+        crl_arrived(call, &answer);
+}
+
+/* @fd: came beside the frame; taken by what it is for */
+static void on_answer(struct signer_client *c, struct bytes frame, int *fd) {
         struct signer_header header;
         struct frame_reader fields;
         struct signer_call *call;
@@ -203,8 +282,14 @@ static void on_answer(struct signer_client *c, struct bytes frame) {
                 on_status_answer(c, &header, &fields);
                 return;
         }
+        if (header.type == SIGNER_CRL_OK) {
+                on_crl_answer(c, header.id, &fields, fd);
+                return;
+        }
         if (header.type == SIGNER_CERTIFICATE) {
                 (void) sign_certificate_decode(&fields, issuer, &der, &err);
+        } else if (header.type == SIGNER_ANCHORS_OK) {
+                der = BYTES(fields.at, fields.end - fields.at); /* who asked decodes it */
         } else if (header.type == SIGNER_ERROR) {
                 struct error unreadable = { 0 };
 
@@ -227,7 +312,9 @@ static void on_answer(struct signer_client *c, struct bytes frame) {
 static bool receive_all(struct signer_client *c, int fd) {
         /* no more can be due: else a signer that never stops talking would keep the deadlines from being looked at */
         for (unsigned i = 0; i <= SIGNER_IN_FLIGHT_MAX; i++) {
-                ssize_t n = recv(fd, c->frame, SIGNER_FRAME_MAX, MSG_DONTWAIT);
+                CAD_AUTO(fd_close) int attached = -1;
+                ssize_t n = channel_receive(fd, c->frame, SIGNER_FRAME_MAX, MSG_DONTWAIT,
+                                            &attached);
 
                 /* ECONNRESET, once: it ended with requests unread; its answers to others are there still */
                 if (n < 0 && (errno == EINTR || errno == ECONNRESET))
@@ -236,7 +323,7 @@ static bool receive_all(struct signer_client *c, int fd) {
                         return true;
                 if (n <= 0)
                         return false;
-                on_answer(c, BYTES(c->frame, (size_t) n));
+                on_answer(c, BYTES(c->frame, (size_t) n), &attached);
         }
         return true;
 }
@@ -459,4 +546,135 @@ int signer_client_status(struct signer_client *c, int64_t timeout_ms, struct sig
                 return 0;
         return error_set(err, ERR_SIGNER_UNAVAILABLE, "the signer does not say how it is%s%s",
                          wait.err.code ? ": " : "", wait.err.text);
+}
+
+/* ---- anchors of the audit ---- */
+
+struct waiting_anchors {
+        struct signer_call call;
+        struct signer_client *client;
+        struct sign_anchors *ret;
+        struct error err;
+        bool done;
+};
+
+static void on_anchors_answer(struct signer_call *call, const char *issuer, struct bytes fields,
+                              const struct error *err) {
+        struct waiting_anchors *w = (struct waiting_anchors *) call;
+        struct frame_reader reader = { .at = fields.data, .end = fields.data + fields.size };
+        struct signer_client *c = w->client;
+
+        (void) issuer;
+        (void) pthread_mutex_lock(&c->lock);
+        if (err)
+                w->err = *err;
+        else
+                (void) sign_anchors_decode(&reader, w->ret, &w->err);
+        w->done = true;
+        (void) pthread_cond_broadcast(&c->changed);
+        (void) pthread_mutex_unlock(&c->lock);
+}
+
+int signer_client_anchors(struct signer_client *c, const struct audit_anchor *anchor,
+                          struct sign_anchors *ret, struct error *err) {
+        struct waiting_anchors w = { .call.done = on_anchors_answer, .client = c, .ret = ret };
+        uint8_t frame[128];
+        struct bytes message;
+        int rc = 0;
+
+        (void) pthread_mutex_lock(&c->lock);
+        if (c->stopping || c->fd < 0) {
+                rc = error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
+                               "the signer is not there: it is being started again");
+        } else {
+                w.call.id = ++c->next_id;
+                w.call.deadline_ms = moment_monotonic_ms() + SIGNER_DEADLINE_MS;
+                put_in_flight(c, &w.call);
+                message = anchor ? sign_anchor_encode(frame, w.call.id, anchor)
+                                 : sign_empty_encode(frame, SIGNER_ANCHORS, w.call.id);
+                rc = send_call(c, &w.call, message, err);
+        }
+        while (rc == 0 && !w.done) /* its deadline ends it, too */
+                (void) pthread_cond_wait(&c->changed, &c->lock);
+        (void) pthread_mutex_unlock(&c->lock);
+        if (rc < 0 || w.err.code == ERR_NONE)
+                return rc;
+        if (err)
+                *err = w.err;
+        return -1;
+}
+
+/* ---- CRLs ---- */
+
+void signed_crl_done(struct signed_crl *crl) {
+        if (crl->der.size)
+                (void) fd_close(crl->fd);
+        memfd_unmap(crl->der);
+        *crl = (struct signed_crl){ .fd = -1 };
+}
+
+static int send_crl_wish(struct signer_client *c, const struct sign_crl *wish,
+                         struct signer_call *call, struct error *err) {
+        uint8_t frame[256];
+        int rc;
+
+        (void) pthread_mutex_lock(&c->lock);
+        if (c->stopping || c->fd < 0) {
+                rc = error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
+                               "the signer is not there: it is being started again");
+        } else {
+                call->id = ++c->next_id;
+                call->deadline_ms = moment_monotonic_ms() + SIGNER_CRL_DEADLINE_MS;
+                put_in_flight(c, call);
+                rc = send_with(c->fd, sign_crl_encode(frame, call->id, wish), wish->entries_fd,
+                               err);
+                if (rc < 0)
+                        (void) take_in_flight(c, call->id);
+        }
+        (void) pthread_mutex_unlock(&c->lock);
+        return rc;
+}
+
+/* What came is held against what was asked, as far as it can be without the issuer's certificate. */
+static int take_crl(const struct sign_crl *wish, struct crl_answer *answer, struct signed_crl *ret,
+                    struct error *err) {
+        CAD_AUTO(fd_close) int fd = answer->fd;
+        struct signed_crl crl = { .fd = -1 };
+        size_t size = 0;
+
+        if (fd < 0 || memfd_check(fd, &size, NULL) < 0 || size == 0 || size > CRL_SIZE_MAX ||
+            answer->size < 0 || (uint64_t) answer->size != size)
+                return error_set(
+                        err, ERR_SIGNER_WRONG,
+                        "the signer's CRL is not in a sealed file of the size that it says");
+        if (strcmp(answer->issuer, wish->issuer) != 0 ||
+            (wish->number && answer->number != wish->number))
+                return error_set(
+                        err, ERR_SIGNER_WRONG,
+                        "the signer's CRL is of another issuer or number than was asked for");
+        if (memfd_map(fd, size, &crl.der, err) < 0)
+                return -1;
+        crl.fd = CAD_TAKE_FD(fd);
+        *ret = crl;
+        return 0;
+}
+
+int signer_client_crl(struct signer_client *c, const struct sign_crl *wish, struct signed_crl *ret,
+                      struct error *err) {
+        struct waiting_crl w = { .call.done = on_crl_done,
+                                 .lock = PTHREAD_MUTEX_INITIALIZER,
+                                 .changed = PTHREAD_COND_INITIALIZER,
+                                 .answer.fd = -1 };
+
+        if (send_crl_wish(c, wish, &w.call, err) < 0)
+                return -1;
+        (void) pthread_mutex_lock(&w.lock);
+        while (!w.done) /* the client's reader keeps the deadline */
+                (void) pthread_cond_wait(&w.changed, &w.lock);
+        (void) pthread_mutex_unlock(&w.lock);
+        if (w.err.code == ERR_NONE)
+                return take_crl(wish, &w.answer, ret, err);
+        if (err)
+                *err = w.err;
+        return -1;
 }

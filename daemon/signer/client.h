@@ -65,3 +65,36 @@ int signer_client_issue(struct signer_client *client, const struct sign_issue *i
 /** signer_client_status() - ask how it is, and wait. @err: ERR_SIGNER_UNAVAILABLE */
 int signer_client_status(struct signer_client *client, int64_t timeout_ms, struct sign_status *ret,
                          struct error *err);
+
+#define SIGNER_CRL_DEADLINE_MS 60000 /* for a CRL: a million entries take a second or two */
+
+/** struct signed_crl - a CRL as the signer made it: a sealed file in memory, and its octets mapped read-only */
+struct signed_crl {
+        struct bytes der;
+        int fd;
+};
+
+void signed_crl_done(struct signed_crl *crl);
+CAD_CLEANUP_DONE(struct signed_crl, signed_crl_done)
+
+/**
+ * signer_client_crl() - have a CRL made, and wait for it: up to SIGNER_CRL_DEADLINE_MS, so not on a thread that others wait for
+ *
+ * Certificates are issued meanwhile; calls of several threads go side by side (the signer makes one CRL at a time).
+ * @wish: its entries_fd stays the caller's
+ * @ret:  signed_crl_done() frees it. Of what it says nothing was compared yet: that is crl_read(), crl_compare(), public_key_verify()
+ * @err:  ERR_SIGNER_UNAVAILABLE, ERR_STOPPING, ERR_OVERLOADED (too many wait already); ERR_REQUEST_MALFORMED (an entry, a missing seal);
+ *        ERR_CA_MISSING (no such issuer), ERR_STATE_CONFLICT (the root key is away, or the number is not above the last one: its text says which),
+ *        ERR_VALIDITY_OUT_OF_RANGE, ERR_CA_EXPIRED, ERR_CLOCK, ERR_RATE_LIMITED; ERR_SIGNER_WRONG
+ */
+int signer_client_crl(struct signer_client *client, const struct sign_crl *wish,
+                      struct signed_crl *ret, struct error *err);
+
+/**
+ * signer_client_anchors() - send an anchor of the audit for the signer's log, or only ask for those that there are, and wait:
+ * SIGNER_DEADLINE_MS at most
+ * @anchor: its number and hash; NULL: only ask
+ * @err:    ERR_SIGNER_UNAVAILABLE, ERR_STOPPING; ERR_RATE_LIMITED (the last one came a moment ago), ERR_CLOCK, ERR_STORE, ERR_STORE_FULL
+ */
+int signer_client_anchors(struct signer_client *client, const struct audit_anchor *anchor,
+                          struct sign_anchors *ret, struct error *err);

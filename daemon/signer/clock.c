@@ -3,26 +3,52 @@
  */
 #include "daemon/signer/clock.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/timex.h>
+#include <unistd.h>
 
 #include "cad-build.h"
 #include "lib/base/file.h"
 #include "lib/base/moment.h"
 
+#define TIMESYNCD_FILE "/run/systemd/timesync/synchronized"
 #define MARK_FILE "mark"
-#define MARK_MAX 64 /* bytes */
+#define MARK_MAX 2048 /* bytes; a line of 64 for each of CRL_NUMBERS_MAX issuers, and one */
+
+bool clock_mark_equal(const struct clock_mark *a, const struct clock_mark *b) {
+        bool equal = a->latest_ms == b->latest_ms && a->issued == b->issued;
+
+        for (size_t i = 0; equal && i < CRL_NUMBERS_MAX; i++)
+                equal = a->crls.rows[i].number == b->crls.rows[i].number;
+        return equal;
+}
+
+/* Lines "crl ISSUER NUMBER" behind the first. Return: false where one cannot be read */
+static bool read_numbers(const char *text, struct crl_numbers *ret) {
+        while ((text = strchr(text, '\n')) && *++text) {
+                char issuer[SIGNER_ISSUER_MAX];
+                int64_t number;
+
+                if (sscanf(text, "crl %15s %" SCNd64, issuer, &number) != 2 || number <= 0)
+                        return false;
+                crl_numbers_note(ret, issuer, number);
+        }
+        return true;
+}
+_Static_assert(SIGNER_ISSUER_MAX == 16, "as in the format");
 
 int clock_mark_read(int dir_fd, struct clock_mark *ret, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
-        struct clock_mark mark;
+        struct clock_mark mark = { 0 };
 
         if (file_read(dir_fd, MARK_FILE, FILE_SECRET, MARK_MAX, &text, err) < 0)
                 return -1;
         if (sscanf(buffer_string(&text), "%" SCNd64 " %" SCNd64, &mark.latest_ms, &mark.issued) !=
                     2 ||
-            mark.latest_ms < 0 || mark.issued < 0)
+            mark.latest_ms < 0 || mark.issued < 0 ||
+            !read_numbers(buffer_string(&text), &mark.crls))
                 return error_set(
                         err, ERR_CA_INCOMPLETE,
                         "the signer's time mark (%s) cannot be read: `cad clock accept` makes it anew",
@@ -32,17 +58,25 @@ int clock_mark_read(int dir_fd, struct clock_mark *ret, struct error *err) {
 }
 
 int clock_mark_write(int dir_fd, const struct clock_mark *mark, struct error *err) {
-        char text[MARK_MAX];
-        int n = snprintf(text, sizeof(text), "%" PRId64 " %" PRId64 "\n", mark->latest_ms,
-                         mark->issued);
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
 
-        return file_replace(dir_fd, MARK_FILE, BYTES(text, (size_t) n), 0600, err);
+        buffer_format(&text, "%" PRId64 " %" PRId64 "\n", mark->latest_ms, mark->issued);
+        for (size_t i = 0; i < CRL_NUMBERS_MAX; i++)
+                if (mark->crls.rows[i].number > 0)
+                        buffer_format(&text, "crl %s %" PRId64 "\n", mark->crls.rows[i].issuer,
+                                      mark->crls.rows[i].number);
+        if (text.failed)
+                return error_no_memory(err);
+        return file_replace(dir_fd, MARK_FILE, buffer_bytes(&text), 0600, err);
 }
 
+/* Under ProtectClock= of systemd the kernel may not be asked; systemd-timesyncd leaves word when it has set the clock. */
 bool clock_synchronised(void) {
         struct timex t = { .modes = 0 };
         int state = adjtimex(&t);
 
+        if (state < 0 && (errno == EPERM || errno == EACCES))
+                return access(TIMESYNCD_FILE, F_OK) == 0;
         return state >= 0 && state != TIME_ERROR;
 }
 

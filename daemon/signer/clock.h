@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/signer/crl_numbers.h"
 #include "lib/base/error.h"
 
 #define CLOCK_BACK_MAX_MS (5 * 60 * INT64_C(1000)) /* how far before the mark is still signed */
@@ -18,8 +19,12 @@
 /** struct clock_mark - what is kept on disk */
 struct clock_mark {
         int64_t latest_ms; /* the latest time that was signed at, milliseconds since the epoch */
-        int64_t issued;    /* leaves signed so far */
+        int64_t issued;    /* leaves signed so far for others than the CA itself */
+        struct crl_numbers crls;
 };
+
+/** clock_mark_equal() - whether both say the same */
+bool clock_mark_equal(const struct clock_mark *a, const struct clock_mark *b);
 
 /** clock_mark_read() - @err: ERR_NOT_FOUND, ERR_CA_INCOMPLETE where it cannot be read */
 int clock_mark_read(int dir_fd, struct clock_mark *ret, struct error *err);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/signer/anchors.h"
 #include "daemon/signer/clock.h"
 #include "daemon/signer/host.h"
 #include "daemon/signer/signlog.h"
@@ -362,7 +363,7 @@ static int may_replace(const struct ca_place *place, char replaces[2 * SHA256_SI
                        struct error *err) {
         CAD_AUTO(ca_free) struct ca *old = NULL;
         struct clock_mark mark = { 0 };
-        struct stat st;
+        bool issued = there(place->state_fd, SIGNLOG_FILE ".1");
 
         if (clock_mark_read(place->state_fd, &mark, NULL) == 0 && mark.issued > 0)
                 return error_set(
@@ -370,9 +371,9 @@ static int may_replace(const struct ca_place *place, char replaces[2 * SHA256_SI
                         "this CA has issued %lld certificates already: --again is for one that has issued none. Use a "
                         "new state folder for a new CA",
                         (long long) mark.issued);
-        if ((fstatat(place->state_fd, SIGNLOG_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-             st.st_size > 0) ||
-            there(place->state_fd, SIGNLOG_FILE ".1"))
+        if (!issued && signlog_tells_of_issue(place->state_fd, &issued, err) < 0)
+                return -1;
+        if (issued)
                 return error_set(
                         err, ERR_STATE_CONFLICT,
                         "the signer's log says that this CA has issued certificates already: --again is for one that has issued none");
@@ -392,6 +393,10 @@ static int put_in_place(const struct ca_place *place, const struct making *m, st
                         return error_errno(err, errno, "cannot put the new CA in place");
                 return folder_sync(place->state_fd, "the CA", err);
         }
+        /* the anchors are of the old one's audit */
+        if (signlog_ca_replaced(place->state_fd, m->now, err) < 0)
+                return -1;
+        (void) unlinkat(place->state_fd, ANCHORS_FILE, 0);
         if (renameat2(place->state_fd, NEW_FOLDER, place->state_fd, CA_FOLDER, RENAME_EXCHANGE) < 0)
                 return error_errno(err, errno, "cannot put the new CA in place of the old one");
         (void) snprintf(aside, sizeof(aside), "ca.replaced-%.16s", m->replaces);
@@ -456,10 +461,6 @@ static int write_ca_id(const struct ca_place *place, const struct ca *ca, struct
 }
 
 int ca_settle(const struct ca_place *place, const struct ca *ca, struct error *err) {
-        CAD_AUTO(buffer_done) struct buffer text = { 0 };
-        struct error missing = { 0 };
-        char *id;
-
         if (there(place->state_fd, NEW_FOLDER)) {
                 char aside[64];
 
@@ -469,8 +470,14 @@ int ca_settle(const struct ca_place *place, const struct ca *ca, struct error *e
                 else
                         (void) renameat(place->state_fd, NEW_FOLDER, place->state_fd, aside);
         }
-        if (place->config_fd < 0)
-                return 0;
+        return place->config_fd < 0 ? 0 : ca_remember(place, ca, err);
+}
+
+int ca_remember(const struct ca_place *place, const struct ca *ca, struct error *err) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct error missing = { 0 };
+        char *id;
+
         if (file_read(place->config_fd, CA_ID_FILE, FILE_PUBLIC, 256, &text, &missing) < 0) {
                 if (missing.code == ERR_NOT_FOUND)
                         return write_ca_id(place, ca, err);

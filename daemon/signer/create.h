@@ -53,6 +53,9 @@ int ca_create(const struct ca_place *place, const struct ca_plan *plan, int64_t 
  */
 int ca_settle(const struct ca_place *place, const struct ca *ca, struct error *err);
 
+/** ca_remember() - the last part of it: write `ca-id` into the configuration folder, or hold the CA against the one there. @err: as above; ERR_IO */
+int ca_remember(const struct ca_place *place, const struct ca *ca, struct error *err);
+
 /** ca_absent() - whether there is nothing at all: no CA, no database, no ca-id, so that a first start may make one.
  *  Return: 1 nothing, 0 a CA folder is there, -1 with @err where there is half of one (ERR_CA_INCOMPLETE) */
 int ca_absent(const struct ca_place *place, struct error *err);

@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <gnutls/gnutls.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include "cad-build.h"
+#include "daemon/signer/accept.h"
+#include "daemon/signer/bundle.h"
 #include "daemon/signer/clock.h"
 #include "daemon/signer/create.h"
 #include "daemon/signer/owned.h"
@@ -26,6 +29,7 @@
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
+#include "lib/base/service.h"
 #include "lib/base/settings.h"
 #include "lib/base/text.h"
 
@@ -36,7 +40,9 @@
 /* What the command line says; all commands share it. */
 struct options {
         const char *state_dir, *config_dir, *store_path, *passphrase_path;
-        int socket_fd;
+        int socket_fd; /* to cad; -1: none yet */
+        int listen_fd; /* of systemd, where cad will connect; -1: none */
+        uid_t peer_uid;
         bool ask_passphrase;
         struct ca_plan plan;
         bool dns_chosen;
@@ -45,12 +51,14 @@ struct options {
 struct signer_conf {
         uint32_t per_hour;
         char *passphrase_path;
+        char *public_url; /* NULL: as it was chosen when the CA was made */
 };
 
 static const struct setting signer_settings[] = {
         { "Limits", "PerHour", SETTING_TO(setting_set_u32, struct signer_conf, per_hour) },
         { "Keys", "PassphraseFile",
           SETTING_TO(setting_set_text, struct signer_conf, passphrase_path) },
+        { "Ca", "PublicUrl", SETTING_TO(setting_set_text, struct signer_conf, public_url) },
         { 0 },
 };
 
@@ -82,6 +90,15 @@ static int set_socket_fd(struct options *o, const char *value, struct error *err
         if (text_to_u64(value, 1024, &fd) < 0)
                 return error_set(err, ERR_USAGE, "--socket-fd %s is no descriptor", value);
         o->socket_fd = (int) fd;
+        return 0;
+}
+
+static int set_peer_user(struct options *o, const char *value, struct error *err) {
+        const struct passwd *user = getpwnam(value);
+
+        if (!user)
+                return error_set(err, ERR_USAGE, "--peer-user %s: there is no such user", value);
+        o->peer_uid = user->pw_uid;
         return 0;
 }
 
@@ -178,6 +195,7 @@ static const struct {
         { "config-dir", required_argument, set_config_dir },
         { "store", required_argument, set_store },
         { "socket-fd", required_argument, set_socket_fd },
+        { "peer-user", required_argument, set_peer_user },
         { "passphrase-file", required_argument, set_passphrase_file },
         { "ask-passphrase", no_argument, set_ask },
         { "name", required_argument, set_name },
@@ -236,14 +254,23 @@ struct session {
         struct buffer passphrase;
 };
 
+struct command {
+        const char *name;
+        int (*run)(struct session *s, struct error *err);
+        bool as_owner; /* root becomes whose the folder is */
+        bool beside_cad; /* while a signer may be at work: it takes no lock and changes nothing of the signer's */
+        bool serves;
+};
+
 /* A cad that was killed leaves its signer behind for a moment, and is itself started again at once: that signer is waited for. */
 static int lock_place(struct session *s, struct error *err) {
-        int64_t until = moment_monotonic_ms() + (s->o.socket_fd >= 0 ? LOCK_PATIENCE_MS : 0);
+        bool serves = s->o.socket_fd >= 0 || s->o.listen_fd >= 0;
+        int64_t until = moment_monotonic_ms() + (serves ? LOCK_PATIENCE_MS : 0);
 
         while ((s->lock_fd = lock_take(s->place.state_fd, "lock", err)) < 0) {
                 struct error cause = *err;
 
-                if (err->code == ERR_BUSY && s->o.socket_fd < 0)
+                if (err->code == ERR_BUSY && !serves)
                         return error_set(err, ERR_BUSY, "%s is %s: stop cad first", s->o.state_dir,
                                          cause.text);
                 if (err->code != ERR_BUSY || moment_monotonic_ms() >= until)
@@ -275,26 +302,31 @@ static int read_conf(struct session *s, struct error *err) {
 
         if (s->place.config_fd < 0)
                 return 0;
-        if (settings_read(s->place.config_fd, "signer.conf", signer_settings, &s->conf, &missing) ==
-                    0 ||
-            missing.code == ERR_NOT_FOUND)
-                return 0;
-        *err = missing;
-        return -1;
+        if (settings_read(s->place.config_fd, "signer.conf", signer_settings, &s->conf, &missing) <
+                    0 &&
+            missing.code != ERR_NOT_FOUND) {
+                *err = missing;
+                return -1;
+        }
+        if (!s->o.plan.public_url)
+                s->o.plan.public_url = s->conf.public_url;
+        return 0;
 }
 
-static int begin(struct session *s, bool as_owner, int argc, char **argv, struct error *err) {
-        if (ca_plan_defaults(&s->o.plan, err) < 0 || parse_options(argc, argv, &s->o, err) < 0 ||
+static int begin(struct session *s, const struct command *command, int argc, char **argv,
+                 struct error *err) {
+        if ((command->serves && service_listen_fd(&s->o.listen_fd, err) < 0) ||
+            ca_plan_defaults(&s->o.plan, err) < 0 || parse_options(argc, argv, &s->o, err) < 0 ||
             open_place(s, err) < 0 || read_conf(s, err) < 0 ||
             passphrase_find(s->o.passphrase_path ? s->o.passphrase_path : s->conf.passphrase_path,
                             &s->passphrase, err) < 0)
                 return -1;
-        if (as_owner && owned_become(s->place.state_fd, s->o.state_dir, err) < 0)
+        if (command->as_owner && owned_become(s->place.state_fd, s->o.state_dir, err) < 0)
                 return -1;
         /* before the lock, too: it is one of them */
-        if (owned_check(s->place.state_fd, s->o.state_dir, err) < 0)
+        if (!command->beside_cad && owned_check(s->place.state_fd, s->o.state_dir, err) < 0)
                 return -1;
-        return lock_place(s, err);
+        return command->beside_cad ? 0 : lock_place(s, err);
 }
 
 /* ---- commands ---- */
@@ -373,15 +405,16 @@ static int find_ca(struct session *s, struct ca **ret, struct error *err) {
 static int command_serve(struct session *s, struct error *err) {
         CAD_AUTO(ca_free) struct ca *ca = NULL;
         struct profile_set *profiles = NULL;
-        struct serve_options options = { .socket_fd = s->o.socket_fd,
-                                         .state_fd = s->place.state_fd,
+        struct serve_options options = { .state_fd = s->place.state_fd,
                                          .config_fd = s->place.config_fd,
                                          .per_hour = s->conf.per_hour };
 
-        if (options.socket_fd < 0)
-                return error_set(err, ERR_USAGE,
-                                 "--socket-fd is missing: cad starts cad-signer by itself");
+        if (s->o.socket_fd < 0 && s->o.listen_fd < 0)
+                return error_set(
+                        err, ERR_USAGE,
+                        "neither --socket-fd nor a socket of systemd: cad starts cad-signer by itself");
         if (find_ca(s, &ca, err) < 0 ||
+            (s->o.plan.public_url && ca_use_public_url(ca, s->o.plan.public_url, err) < 0) ||
             profiles_load(s->place.config_fd, s->place.config_fd >= 0 ? "profiles.d" : NULL,
                           &profiles, err) < 0)
                 return -1;
@@ -389,6 +422,14 @@ static int command_serve(struct session *s, struct error *err) {
         options.profiles = profiles;
         if (ca_probe(ca, profiles, moment_now(), err) < 0)
                 return -1;
+        if (s->o.listen_fd >= 0) { /* else the manager watches whoever started us */
+                service_notify_open();
+                service_notify("READY=1");
+        }
+        if (s->o.socket_fd < 0 &&
+            (s->o.socket_fd = accept_cad(s->o.listen_fd, s->o.peer_uid, err)) < 0)
+                return -1;
+        options.socket_fd = s->o.socket_fd;
         options.ca = CAD_TAKE(
                 ca); /* lives as long as the process: signing threads may still be at work when serve() returns */
         if (serve(&options, err) < 0)
@@ -396,14 +437,47 @@ static int command_serve(struct session *s, struct error *err) {
         _exit(EXIT_SUCCESS); /* the signing threads still run */
 }
 
-static const struct {
-        const char *name;
-        int (*run)(struct session *s, struct error *err);
-        bool as_owner; /* root becomes whose the folder is */
-} commands[] = {
-        { "init", command_init, false },
-        { "clock-accept", command_clock_accept, true },
-        { "serve", command_serve, false },
+/* With the owner's eyes for a moment: root trusts no file of another user's. */
+static int load_as_owner(int state_fd, struct ca **ret, struct error *err) {
+        uid_t own = geteuid();
+        struct stat st;
+        int rc;
+
+        if (fstat(state_fd, &st) < 0 || (own == 0 && seteuid(st.st_uid) < 0))
+                return error_errno(err, errno, "cannot become the owner of the signer's folder");
+        rc = ca_load_public(state_fd, ret, err);
+        if (seteuid(own) < 0)
+                return error_errno(err, errno, "cannot become uid %u again", (unsigned) own);
+        return rc;
+}
+
+/* Root writes down which CA this is, where the signer itself may not write (ExecStartPost= of its unit): ca_absent() looks for it. */
+static int command_remember(struct session *s, struct error *err) {
+        CAD_AUTO(ca_free) struct ca *ca = NULL;
+
+        if (s->place.config_fd < 0)
+                return error_set(err, ERR_USAGE, "--config-dir is missing, or is not there");
+        if (load_as_owner(s->place.state_fd, &ca, err) < 0)
+                return -1;
+        return ca_remember(&s->place, ca, err);
+}
+
+/* For a backup that root makes; to a pipe of cad's. */
+static int command_export(struct session *s, struct error *err) {
+        return bundle_export(s->place.state_fd, buffer_bytes(&s->passphrase), STDOUT_FILENO, err);
+}
+
+static int command_import(struct session *s, struct error *err) {
+        return bundle_import(s->place.state_fd, buffer_bytes(&s->passphrase), STDIN_FILENO, err);
+}
+
+static const struct command commands[] = {
+        { "init", command_init, .as_owner = true },
+        { "clock-accept", command_clock_accept, .as_owner = true },
+        { "remember", command_remember, .beside_cad = true },
+        { "export", command_export, .as_owner = true, .beside_cad = true },
+        { "import", command_import, .as_owner = true },
+        { "serve", command_serve, .serves = true },
 };
 
 /* cad waits for a word: the error goes to it as the answer to its HELLO, and to the log. */
@@ -428,6 +502,7 @@ static int usage(void) {
 static void session_done(struct session *s) {
         s->o.plan.constraints = constraints_free(s->o.plan.constraints);
         free(s->conf.passphrase_path);
+        free(s->conf.public_url);
         buffer_wipe(&s->passphrase);
         s->lock_fd = fd_close(s->lock_fd);
         s->place.config_fd = fd_close(s->place.config_fd);
@@ -437,19 +512,20 @@ CAD_CLEANUP_DONE(struct session, session_done)
 
 static int run_command(size_t command, int argc, char **argv) {
         CAD_AUTO(session_done)
-        struct session s = { .o = { .socket_fd = -1 },
+        struct session s = { .o = { .socket_fd = -1, .listen_fd = -1, .peer_uid = (uid_t) -1 },
                              .place = { .state_fd = -1, .config_fd = -1 },
                              .lock_fd = -1 };
         struct error err = { 0 };
 
         (void) umask(0077);
-        if (sandbox_prepare(&err) == 0 &&
-            begin(&s, commands[command].as_owner, argc, argv, &err) == 0 &&
+        if (sandbox_prepare(&err) == 0 && begin(&s, &commands[command], argc, argv, &err) == 0 &&
             commands[command].run(&s, &err) == 0)
                 return EXIT_SUCCESS;
+        if (s.o.socket_fd < 0 && s.o.listen_fd >= 0)
+                s.o.socket_fd = accept_waiting(s.o.listen_fd);
         if (s.o.socket_fd >= 0)
                 tell_cad(s.o.socket_fd, &err);
-        else
+        if (s.o.socket_fd < 0 || s.o.listen_fd >= 0)
                 (void) fprintf(stderr, "cad-signer: %s\n", err.text);
         return err.code == ERR_USAGE ? EXIT_USAGE : EXIT_FAILURE;
 }

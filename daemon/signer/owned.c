@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/signer/anchors.h"
 #include "daemon/signer/ca.h"
 #include "daemon/signer/signlog.h"
 #include "lib/base/file.h"
@@ -67,7 +68,7 @@ static int check_ca(int dir_fd, const char *path, struct error *err) {
 }
 
 int owned_check(int dir_fd, const char *path, struct error *err) {
-        static const char *const names[] = { CA_FOLDER, "lock", "mark", SIGNLOG_FILE };
+        static const char *const names[] = { CA_FOLDER, "lock", "mark", SIGNLOG_FILE, ANCHORS_FILE };
         char shown[SHOWN_MAX], name[32];
 
         if (check_entry(dir_fd, ".", path, err) < 0)

@@ -53,7 +53,8 @@ static int check_key(const struct ca *ca, const struct profile *profile, struct 
                 return error_set_field(
                         err, ERR_KEY_RESERVED, "csr.key",
                         "the key is one of this CA's own: make a key of your own for the certificate");
-        if (public_key_from_spki(spki, &key, err) < 0 || profile_check_key(profile, key, err) < 0)
+        if (public_key_from_spki(spki, profile->rsa_bits_max, &key, err) < 0 ||
+            profile_check_key(profile, key, err) < 0)
                 return error_name_field(err, "csr.key");
         *ret_type = public_key_type(key);
         return 0;

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "lib/base/moment.h"
+
 #define HEADER_SIZE 12 /* length 4, version 1, type 1, zero 2, id 4 */
 
 static void put_u32(uint8_t *at, uint32_t value) {
@@ -320,5 +322,127 @@ int sign_status_decode(struct frame_reader *fields, struct sign_status *ret, str
         if (!frame_done(fields))
                 return malformed("STATUS_OK", err);
         *ret = status;
+        return 0;
+}
+
+struct bytes sign_crl_encode(uint8_t *buffer, uint32_t id, const struct sign_crl *wish) {
+        struct frame_writer w;
+
+        frame_begin(&w, buffer, SIGNER_CRL, id);
+        frame_put(&w, bytes_of(wish->issuer));
+        frame_put_number(&w, wish->number);
+        frame_put_number(&w, wish->this_update);
+        frame_put_number(&w, wish->next_update);
+        frame_put_number(&w, wish->entry_count);
+        return frame_end(&w);
+}
+
+int sign_crl_decode(struct frame_reader *fields, struct sign_crl *ret, struct error *err) {
+        struct sign_crl wish = { .entries_fd = -1 };
+
+        frame_get_text(fields, wish.issuer, sizeof(wish.issuer));
+        wish.number = frame_get_number(fields);
+        wish.this_update = frame_get_number(fields);
+        wish.next_update = frame_get_number(fields);
+        wish.entry_count = frame_get_number(fields);
+        if (!frame_done(fields))
+                return malformed("CRL", err);
+        *ret = wish;
+        return 0;
+}
+
+struct bytes sign_crl_ok_encode(uint8_t *buffer, uint32_t id, const char *issuer, int64_t number,
+                                int64_t size) {
+        struct frame_writer w;
+
+        frame_begin(&w, buffer, SIGNER_CRL_OK, id);
+        frame_put(&w, bytes_of(issuer));
+        frame_put_number(&w, number);
+        frame_put_number(&w, size);
+        return frame_end(&w);
+}
+
+int sign_crl_ok_decode(struct frame_reader *fields, char ret_issuer[SIGNER_ISSUER_MAX],
+                       int64_t *ret_number, int64_t *ret_size, struct error *err) {
+        char issuer[SIGNER_ISSUER_MAX];
+        int64_t number, size;
+
+        frame_get_text(fields, issuer, sizeof(issuer));
+        number = frame_get_number(fields);
+        size = frame_get_number(fields);
+        if (!frame_done(fields))
+                return malformed("CRL_OK", err);
+        memcpy(ret_issuer, issuer, sizeof(issuer));
+        *ret_number = number;
+        *ret_size = size;
+        return 0;
+}
+
+/* ---- anchors of the audit ---- */
+
+static void put_anchor(struct frame_writer *w, const struct audit_anchor *anchor) {
+        frame_put_number(w, anchor->number);
+        frame_put(w, BYTES(anchor->hash, sizeof(anchor->hash)));
+}
+
+/* The chain's first row has number 1; before it there is nothing to anchor. */
+static void get_anchor(struct frame_reader *r, struct audit_anchor *ret) {
+        struct bytes hash;
+
+        ret->number = frame_get_number(r);
+        hash = frame_get(r, sizeof(ret->hash));
+        if (hash.size != sizeof(ret->hash) || ret->number < 1)
+                r->failed = true;
+        else
+                memcpy(ret->hash, hash.data, hash.size);
+}
+
+struct bytes sign_anchor_encode(uint8_t *buffer, uint32_t id, const struct audit_anchor *anchor) {
+        struct frame_writer w;
+
+        frame_begin(&w, buffer, SIGNER_ANCHOR, id);
+        put_anchor(&w, anchor);
+        return frame_end(&w);
+}
+
+int sign_anchor_decode(struct frame_reader *fields, struct audit_anchor *ret, struct error *err) {
+        struct audit_anchor anchor = { 0 };
+
+        get_anchor(fields, &anchor);
+        if (!frame_done(fields))
+                return malformed("ANCHOR", err);
+        *ret = anchor;
+        return 0;
+}
+
+struct bytes sign_anchors_encode(uint8_t *buffer, uint32_t id, const struct sign_anchors *anchors) {
+        struct frame_writer w;
+
+        frame_begin(&w, buffer, SIGNER_ANCHORS_OK, id);
+        frame_put_number(&w, (int64_t) anchors->count);
+        for (size_t i = 0; i < anchors->count; i++) {
+                frame_put_number(&w, anchors->list[i].at);
+                put_anchor(&w, &anchors->list[i]);
+        }
+        return frame_end(&w);
+}
+
+int sign_anchors_decode(struct frame_reader *fields, struct sign_anchors *ret, struct error *err) {
+        struct sign_anchors anchors = { 0 };
+        int64_t count = frame_get_number(fields);
+
+        if (count < 0 || count > SIGNER_ANCHORS_MAX)
+                return malformed("ANCHORS_OK", err);
+        for (; anchors.count < (size_t) count; anchors.count++) {
+                struct audit_anchor *anchor = &anchors.list[anchors.count];
+
+                anchor->at = frame_get_number(fields);
+                if (anchor->at < 0 || anchor->at > MOMENT_LAST)
+                        return malformed("ANCHORS_OK", err);
+                get_anchor(fields, anchor);
+        }
+        if (!frame_done(fields))
+                return malformed("ANCHORS_OK", err);
+        *ret = anchors;
         return 0;
 }

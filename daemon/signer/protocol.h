@@ -10,10 +10,15 @@
  *       │ ◀────────────────────── ERROR (id 1) │
  *       │ STATUS ────────────────────────────▶ │   the supervisor's pulse
  *       │ ◀──────────────────────── STATUS_OK  │
+ *       │ CRL + descriptor (id 3) ───────────▶ │   the revoked entries in a sealed memfd
+ *       │ ◀────────── CRL_OK + descriptor (id 3) │   the DER in another, when it is made; issuing goes on meanwhile
+ *       │ ANCHOR (id 4) ─────────────────────▶ │   the end of the audit's chain, for the signer's log
+ *       │ ◀─────────────── ANCHORS_OK (id 4)   │   the anchors that there are; ANCHORS only asks for them
  *
  * One frame is one SOCK_SEQPACKET datagram: a header, then fields. All numbers are big-endian. A field is a
  * 32-bit length and so many octets; a number is a field of 8 octets. The reader remembers failure: short,
- * over a maximum, or octets left over make a frame malformed, and nothing of it is used.
+ * over a maximum, or octets left over make a frame malformed, and nothing of it is used. A descriptor beside a frame
+ * that takes none is closed unseen.
  *
  * cad never sends octets to be signed: it says what is wanted, and the signer writes it under its own rules.
  */
@@ -22,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/audit/verify.h"
 #include "lib/base/bytes.h"
 #include "lib/base/error.h"
 #include "lib/pki/cert.h"
@@ -36,9 +42,14 @@ enum signer_message {
         SIGNER_HELLO = 1,
         SIGNER_ISSUE = 2,
         SIGNER_STATUS = 3,
+        SIGNER_CRL = 4,
+        SIGNER_ANCHOR = 5,
+        SIGNER_ANCHORS = 6,
         SIGNER_HELLO_OK = 65,
         SIGNER_CERTIFICATE = 66,
         SIGNER_STATUS_OK = 67,
+        SIGNER_CRL_OK = 68,
+        SIGNER_ANCHORS_OK = 69,
         SIGNER_ERROR = 127,
 };
 
@@ -68,6 +79,7 @@ struct frame_reader {
         const uint8_t *at;
         const uint8_t *end;
         bool failed;
+        int *fd; /* the descriptor that came beside the frame, for who takes it (CAD_TAKE_FD); NULL or -1: none */
 };
 
 /** frame_open() - read a header. @err: ERR_MESSAGE_MALFORMED for a wrong length or version; @ret is then set as far as it was readable */
@@ -135,7 +147,7 @@ struct sign_hello {
         struct bytes root;
         struct sign_hello_issuer issuers[SIGNER_ISSUERS_MAX];
         size_t issuer_count;
-        int64_t issued; /* leaves that this CA has signed, as far as its log and mark tell */
+        int64_t issued; /* leaves that this CA has signed for others, as far as its log and mark tell */
         bool root_key_present;
         bool keys_encrypted;
         int64_t uid; /* of the signer's process */
@@ -161,3 +173,55 @@ struct sign_status {
 
 struct bytes sign_status_encode(uint8_t *buffer, uint32_t id, const struct sign_status *status);
 int sign_status_decode(struct frame_reader *fields, struct sign_status *ret, struct error *err);
+
+/* ---- CRLs ---- */
+
+#define SIGNER_ROOT_ID "root"   /* the issuer of the root's own CRL */
+#define SIGNER_CRL_DAYS_MAX 400 /* how far off nextUpdate may be */
+#define SIGNER_CRL_NUMBER_STEP_MAX \
+        86400 /* how far a number may be above both the clock's seconds and the last one: else one wish could use all numbers up */
+
+/**
+ * struct sign_crl - a wish for a CRL; the signer writes all of it but these entries
+ *
+ * @number: above that of the issuer's last CRL. 0: the signer takes the larger of that one + 1 and the seconds since the epoch, for a
+ *          cad whose own memory of it is too old
+ * @this_update: at most a day before now, and not after it
+ * @next_update: after now, at most SIGNER_CRL_DAYS_MAX off and not after the issuer's end
+ */
+struct sign_crl {
+        char issuer[SIGNER_ISSUER_MAX]; /* "int-1", …; SIGNER_ROOT_ID */
+        int64_t number;
+        int64_t this_update, next_update; /* seconds since the epoch */
+        int64_t entry_count;
+        int entries_fd; /* of crl_entries_seal(), lib/pki/crl.h; -1 where there are none. Goes beside the frame, not into it */
+};
+
+struct bytes sign_crl_encode(uint8_t *buffer, uint32_t id, const struct sign_crl *wish);
+/** sign_crl_decode() - entries_fd is -1: who has received the frame has the descriptor. @err: ERR_MESSAGE_MALFORMED */
+int sign_crl_decode(struct frame_reader *fields, struct sign_crl *ret, struct error *err);
+
+/** sign_crl_ok_encode() - @size: octets of the CRL, in the sealed memfd beside the frame */
+struct bytes sign_crl_ok_encode(uint8_t *buffer, uint32_t id, const char *issuer, int64_t number,
+                                int64_t size);
+int sign_crl_ok_decode(struct frame_reader *fields, char ret_issuer[SIGNER_ISSUER_MAX],
+                       int64_t *ret_number, int64_t *ret_size, struct error *err);
+
+/* ---- anchors of the audit ---- */
+
+#define SIGNER_ANCHORS_MAX \
+        64 /* that are kept for reading back: the newest, and thinner the older; all of them are in the log */
+
+/** struct sign_anchors - in the order in which they were set */
+struct sign_anchors {
+        struct audit_anchor list[SIGNER_ANCHORS_MAX];
+        size_t count;
+};
+
+/** sign_anchor_encode() - the time of an anchor is the signer's: it does not go into the message */
+struct bytes sign_anchor_encode(uint8_t *buffer, uint32_t id, const struct audit_anchor *anchor);
+/** sign_anchor_decode() - at is 0. @err: ERR_MESSAGE_MALFORMED */
+int sign_anchor_decode(struct frame_reader *fields, struct audit_anchor *ret, struct error *err);
+
+struct bytes sign_anchors_encode(uint8_t *buffer, uint32_t id, const struct sign_anchors *anchors);
+int sign_anchors_decode(struct frame_reader *fields, struct sign_anchors *ret, struct error *err);

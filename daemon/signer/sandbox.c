@@ -44,16 +44,19 @@
                 SCMP_SYS(restart_syscall), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), \
                 SCMP_SYS(ftruncate), SCMP_SYS(getuid), SCMP_SYS(geteuid)
 
+/* The thread that makes CRLs besides: read entries at places, make a file in memory (with just these flags), write at places, seal. */
+#define CRL_CALLS SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(memfd_create), SCMP_SYS(fcntl)
+
 /* The main thread besides: sync and put aside the log, keep the mark, look at the kernel's clock, read profiles anew, start threads. */
 #define PROCESS_CALLS \
-        SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(openat), SCMP_SYS(getdents64), \
-                SCMP_SYS(fchmod), SCMP_SYS(fcntl), SCMP_SYS(renameat), SCMP_SYS(renameat2), \
-                SCMP_SYS(rename), SCMP_SYS(unlinkat), SCMP_SYS(adjtimex), SCMP_SYS(clone), \
-                SCMP_SYS(clone3), SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(pread64), \
-                SCMP_SYS(dup), SCMP_SYS(clock_adjtime), SCMP_SYS(readlink), SCMP_SYS(readlinkat), \
-                SCMP_SYS(prlimit64)
+        CRL_CALLS, SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(openat), SCMP_SYS(getdents64), \
+                SCMP_SYS(fchmod), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rename), \
+                SCMP_SYS(unlinkat), SCMP_SYS(adjtimex), SCMP_SYS(clone), SCMP_SYS(clone3), \
+                SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(dup), SCMP_SYS(clock_adjtime), \
+                SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(prlimit64)
 
 static const int signing_calls[] = { SIGNING_CALLS };
+static const int crl_calls[] = { SIGNING_CALLS, CRL_CALLS };
 static const int process_calls[] = { SIGNING_CALLS, PROCESS_CALLS };
 
 static const struct {
@@ -63,6 +66,7 @@ static const struct {
 } stages[] = {
         [SANDBOX_PROCESS] = { process_calls, ARRAY_SIZE(process_calls), true },
         [SANDBOX_SIGNING] = { signing_calls, ARRAY_SIZE(signing_calls), false },
+        [SANDBOX_CRL] = { crl_calls, ARRAY_SIZE(crl_calls), false },
 };
 
 int sandbox_prepare(struct error *err) {
@@ -105,6 +109,9 @@ static int add_call(scmp_filter_ctx filter, int call) {
         if (call == SCMP_SYS(mmap) || call == SCMP_SYS(mprotect))
                 return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
                                         SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+        if (call == SCMP_SYS(memfd_create))
+                return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+                                        SCMP_A1(SCMP_CMP_EQ, MFD_CLOEXEC | MFD_ALLOW_SEALING));
         return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
 }
 

@@ -8,6 +8,7 @@
 enum sandbox_stage {
         SANDBOX_PROCESS, /* every thread: what signing, the log's rotation and a reload of profiles need */
         SANDBOX_SIGNING, /* the calling thread, on top: no opening, renaming or starting of anything */
+        SANDBOX_CRL,     /* the same, and files in memory: made, read, written, sealed */
 };
 
 /** sandbox_prepare() - before keys are read: no core dumps, no tracing by others, no new privileges */

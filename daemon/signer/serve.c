@@ -19,13 +19,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/signer/anchors.h"
+#include "daemon/signer/channel.h"
 #include "daemon/signer/clock.h"
+#include "daemon/signer/crl_worker.h"
 #include "daemon/signer/policy.h"
 #include "daemon/signer/sandbox.h"
 #include "daemon/signer/signlog.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
+#include "lib/base/service.h"
 
 #define SIGNING_THREADS_MAX 4
 #define SERIAL_SIZE 19 /* 1 fixed, 6 of time, 12 random octets */
@@ -33,6 +37,11 @@
         0x10 /* fixed first octet: not 0, below 0x80, so that the INTEGER is just these octets */
 #define SEND_TIMEOUT_MS 2000 /* for an answer that cad does not take */
 #define TICK_MS 1000
+#define SETTLE_MAX_MS 10000 /* for a disk to take log and mark before a CRL leaves */
+#define CRLS_PER_HOUR \
+        10000 /* as many lines as the shipped limit leaves for certificates: nobody rolls his traces out of the log */
+#define BUSY_MS 2 /* since the last frame: more may be on their way */
+#define STUCK_MS 10000
 #define COMPLAINT_MS \
         60000 /* a malformed message is worth a line once so often: cad could fill the disk with them */
 
@@ -45,6 +54,8 @@ struct signer {
         atomic_bool synchronised;    /* as adjtimex(2) says */
         atomic_llong complain_at_ms; /* monotonic */
         atomic_uint unsaid;          /* malformed messages since the last line about them */
+        atomic_uint at_work;         /* signing threads that are not waiting for a frame */
+        _Atomic int64_t moved_ms;    /* monotonic: when one of them last began or ended something */
 
         pthread_mutex_t lock; /* over what follows */
         struct clock_mark mark;
@@ -52,6 +63,16 @@ struct signer {
         struct signlog *log;
         struct error
                 log_error; /* of the last write or sync of log and mark, code ERR_NONE where that was fine */
+        struct sign_anchors anchors;
+        bool anchors_changed; /* since they were written */
+        int64_t anchored_ms;  /* monotonic: when the newest came */
+        struct rate crl_rate;
+        uint64_t crls_noted, crls_settled; /* in the log and the mark; and on disk */
+        struct error settle_error;         /* of the last try to get them there */
+        pthread_cond_t settled;            /* by the monotonic clock */
+
+        struct crl_worker *crl_worker;
+        int tick_fd; /* has the keeper tick at once */
 };
 
 /* ---- one wish ---- */
@@ -101,7 +122,7 @@ static int admit(struct signer *s, struct policy_grant *grant, int64_t now_ms,
         }
         if (rc == 0) {
                 rate_count(&s->rate, now_ms / 1000);
-                s->mark.issued++;
+                s->mark.issued += !profile_is_own(grant->wish.profile->name);
         }
         (void) pthread_mutex_unlock(&s->lock);
         return rc;
@@ -180,10 +201,158 @@ static struct bytes on_status(struct signer *s, uint32_t id, struct frame_reader
         return sign_status_encode(out, id, &status);
 }
 
+/* ---- anchors of the audit ---- */
+
+/* The caller holds the lock. */
+static int add_anchor(struct signer *s, struct audit_anchor *anchor, enum anchor_news *ret,
+                      struct error *err) {
+        int64_t now_ms = moment_now_ms(), monotonic_ms = moment_monotonic_ms();
+
+        *ret = anchors_judge(&s->anchors, anchor);
+        if (*ret == ANCHOR_KNOWN)
+                return 0;
+        if (judge_clock(s, now_ms, err) < 0)
+                return -1;
+        if (s->anchored_ms && monotonic_ms < s->anchored_ms + ANCHORS_APART_MS)
+                return error_set(err, ERR_RATE_LIMITED,
+                                 "the audit was anchored a moment ago: once a second is enough");
+        anchor->at = now_ms / 1000;
+        if (signlog_audit(s->log, anchor, err) < 0) {
+                s->log_error = *err;
+                return -1;
+        }
+        anchors_add(&s->anchors, anchor);
+        s->anchors_changed = true;
+        s->anchored_ms = monotonic_ms;
+        return 0;
+}
+
+static struct bytes answer_anchors(struct signer *s, uint32_t id, uint8_t *out) {
+        struct bytes reply;
+
+        (void) pthread_mutex_lock(&s->lock);
+        reply = sign_anchors_encode(out, id, &s->anchors);
+        (void) pthread_mutex_unlock(&s->lock);
+        return reply;
+}
+
+static struct bytes on_anchor(struct signer *s, uint32_t id, struct frame_reader *fields,
+                              uint8_t *out, struct error *err) {
+        enum anchor_news news = ANCHOR_KNOWN;
+        struct audit_anchor anchor;
+        int64_t before = 0;
+        int rc;
+
+        if (sign_anchor_decode(fields, &anchor, err) < 0)
+                return BYTES_NONE;
+        (void) pthread_mutex_lock(&s->lock);
+        if (s->anchors.count)
+                before = s->anchors.list[s->anchors.count - 1].number;
+        rc = add_anchor(s, &anchor, &news, err);
+        (void) pthread_mutex_unlock(&s->lock);
+        if (rc < 0)
+                return BYTES_NONE;
+        if (news == ANCHOR_BEHIND)
+                log_warning(
+                        "cad's audit went back from row %lld to row %lld: its database was put back to an older copy, or changed. "
+                        "`cactl audit verify` says more",
+                        (long long) before, (long long) anchor.number);
+        return answer_anchors(s, id, out);
+}
+
+static struct bytes on_anchors(struct signer *s, uint32_t id, struct frame_reader *fields,
+                               uint8_t *out, struct error *err) {
+        if (frame_done(fields))
+                return answer_anchors(s, id, out);
+        (void) error_set(err, ERR_MESSAGE_MALFORMED, "ANCHORS carries no fields");
+        return BYTES_NONE;
+}
+
+/* ---- CRLs: crl_worker.c makes them; this is what it shares with the rest ---- */
+
+#define ANSWERED_LATER BYTES("", 0)
+
+static struct bytes on_crl(struct signer *s, uint32_t id, struct frame_reader *fields, uint8_t *out,
+                           struct error *err) {
+        struct sign_crl wish;
+
+        (void) out;
+        if (sign_crl_decode(fields, &wish, err) < 0)
+                return BYTES_NONE;
+        if (fields->fd)
+                wish.entries_fd = CAD_TAKE_FD(*fields->fd);
+        return crl_worker_take(s->crl_worker, id, &wish, err) < 0 ? BYTES_NONE : ANSWERED_LATER;
+}
+
+/* The caller holds the lock. */
+static int judge_crl(struct signer *s, const char *issuer, const struct crl_wish *wish,
+                     int64_t now_ms, struct error *err) {
+        if (judge_clock(s, now_ms, err) < 0 ||
+            crl_number_check(&s->mark.crls, issuer, wish->number, now_ms / 1000, err) < 0)
+                return -1;
+        if (rate_last_hour(&s->crl_rate, now_ms / 1000) >= CRLS_PER_HOUR)
+                return error_set(err, ERR_RATE_LIMITED,
+                                 "%u CRLs were signed in the last hour, which is the limit",
+                                 CRLS_PER_HOUR);
+        return 0;
+}
+
+/* As admit() does for certificates: judged, numbered and logged in one step. */
+static int admit_crl(void *context, const char *issuer, struct crl_wish *wish, struct error *err) {
+        struct signer *s = context;
+        int64_t now_ms = moment_now_ms();
+        int rc;
+
+        (void) pthread_mutex_lock(&s->lock);
+        if (wish->number == 0)
+                wish->number = crl_number_next(&s->mark.crls, issuer, now_ms / 1000);
+        rc = judge_crl(s, issuer, wish, now_ms, err);
+        if (rc == 0) {
+                rc = signlog_crl(s->log, now_ms / 1000, issuer, wish, err);
+                s->log_error = rc < 0 ? *err : (struct error){ 0 };
+        }
+        if (rc == 0) {
+                rate_count(&s->crl_rate, now_ms / 1000);
+                crl_numbers_note(&s->mark.crls, issuer, wish->number);
+                if (s->mark.latest_ms < now_ms)
+                        s->mark.latest_ms = now_ms;
+                s->crls_noted++;
+        }
+        (void) pthread_mutex_unlock(&s->lock);
+        return rc;
+}
+
+/* A number that was used must not come again, whatever happens to the power. */
+static int settle_crl(void *context, struct error *err) {
+        struct signer *s = context;
+        struct timespec until;
+        int rc = 0;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec += SETTLE_MAX_MS / 1000;
+        (void) fd_write_all(s->tick_fd, BYTES_LITERAL("\1\0\0\0\0\0\0\0"));
+        (void) pthread_mutex_lock(&s->lock);
+        while (rc == 0 && s->crls_settled < s->crls_noted)
+                rc = pthread_cond_timedwait(&s->settled, &s->lock, &until);
+        if (rc != 0)
+                (void) error_set(err, ERR_STORE, "the disk does not take the signer's log");
+        else if (s->settle_error.code != ERR_NONE)
+                *err = s->settle_error;
+        rc = rc != 0 || s->settle_error.code != ERR_NONE ? -1 : 0;
+        (void) pthread_mutex_unlock(&s->lock);
+        return rc;
+}
+
+static bool is_signing(void *context) {
+        struct signer *s = context;
+
+        return atomic_load(&s->at_work) > 0 ||
+                moment_monotonic_ms() - atomic_load(&s->moved_ms) < BUSY_MS;
+}
+
 static const message_handler handlers[] = {
-        [SIGNER_HELLO] = on_hello,
-        [SIGNER_ISSUE] = on_issue,
-        [SIGNER_STATUS] = on_status,
+        [SIGNER_HELLO] = on_hello,   [SIGNER_ISSUE] = on_issue,     [SIGNER_STATUS] = on_status,
+        [SIGNER_ANCHOR] = on_anchor, [SIGNER_ANCHORS] = on_anchors, [SIGNER_CRL] = on_crl,
 };
 
 static void complain(struct signer *s, const struct error *err) {
@@ -199,13 +368,15 @@ static void complain(struct signer *s, const struct error *err) {
                   atomic_exchange(&s->unsaid, 0));
 }
 
-static struct bytes answer(struct signer *s, struct bytes frame, uint8_t *out) {
+/* @fd: came beside the frame; it stays the caller's unless the handler takes it. Return: the answer, ANSWERED_LATER: none yet */
+static struct bytes answer(struct signer *s, struct bytes frame, int *fd, uint8_t *out) {
         struct signer_header header;
         struct frame_reader fields;
         struct error err = { 0 };
         struct bytes reply = BYTES_NONE;
 
         if (frame_open(frame, &header, &fields, &err) == 0) {
+                fields.fd = fd;
                 if (header.type < ARRAY_SIZE(handlers) && handlers[header.type])
                         reply = handlers[header.type](s, header.id, &fields, out, &err);
                 else
@@ -213,7 +384,7 @@ static struct bytes answer(struct signer *s, struct bytes frame, uint8_t *out) {
                                          "there is no message of type %u for the signer",
                                          header.type);
         }
-        if (reply.size)
+        if (reply.data)
                 return reply;
         if (err.code == ERR_NONE)
                 (void) error_set(&err, ERR_INTERNAL, "the answer does not fit into a frame");
@@ -223,10 +394,10 @@ static struct bytes answer(struct signer *s, struct bytes frame, uint8_t *out) {
 }
 
 /* An answer that cad does not take within SEND_TIMEOUT_MS is dropped: cad has a deadline of its own. */
-static void send_answer(struct signer *s, struct bytes reply) {
+static void send_answer(struct signer *s, struct bytes reply, int fd) {
         int64_t until = moment_monotonic_ms() + SEND_TIMEOUT_MS;
 
-        while (send(s->socket_fd, reply.data, reply.size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        while (channel_send(s->socket_fd, reply, fd, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
                 struct pollfd p = { .fd = s->socket_fd, .events = POLLOUT };
                 int64_t left = until - moment_monotonic_ms();
 
@@ -234,6 +405,21 @@ static void send_answer(struct signer *s, struct bytes reply) {
                         return;
                 (void) poll(&p, 1, (int) left);
         }
+}
+
+static void send_crl(void *context, struct bytes reply, int fd) {
+        send_answer(context, reply, fd);
+}
+
+static void note_work(struct signer *s, int more) {
+        atomic_store(&s->moved_ms, moment_monotonic_ms());
+        atomic_fetch_add(&s->at_work, (unsigned) more);
+}
+
+/* For the watchdog: threads that have work, and of which none has moved for long, are stuck. */
+static bool stuck(struct signer *s) {
+        return atomic_load(&s->at_work) > 0 &&
+                moment_monotonic_ms() - atomic_load(&s->moved_ms) > STUCK_MS;
 }
 
 static void *signing_thread(void *argument) {
@@ -246,13 +432,19 @@ static void *signing_thread(void *argument) {
                 _exit(EXIT_FAILURE);
         }
         for (;;) {
-                ssize_t n = recv(s->socket_fd, in, SIGNER_FRAME_MAX + 1, 0);
+                CAD_AUTO(fd_close) int fd = -1;
+                ssize_t n = channel_receive(s->socket_fd, in, SIGNER_FRAME_MAX + 1, 0, &fd);
+                struct bytes reply;
 
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n <= 0)
                         break;
-                send_answer(s, answer(s, BYTES(in, (size_t) n), out));
+                note_work(s, 1);
+                reply = answer(s, BYTES(in, (size_t) n), &fd, out);
+                if (reply.size)
+                        send_answer(s, reply, -1);
+                note_work(s, -1);
         }
         free(in);
         free(out);
@@ -286,17 +478,18 @@ static void reload_profiles(struct signer *s) {
 static void tick(struct signer *s, struct clock_mark *written) {
         struct error err = { 0 };
         struct clock_mark mark;
+        uint64_t crls;
         bool failing;
         int rc;
 
         atomic_store(&s->synchronised, clock_synchronised());
         (void) pthread_mutex_lock(&s->lock);
         mark = s->mark;
+        crls = s->crls_noted;
         failing = s->log_error.code != ERR_NONE;
         rc = signlog_rotate_due(s->log) ? signlog_rotate(s->log, &err) : 0;
         (void) pthread_mutex_unlock(&s->lock);
-        if (rc == 0 && !failing && mark.latest_ms == written->latest_ms &&
-            mark.issued == written->issued)
+        if (rc == 0 && !failing && clock_mark_equal(&mark, written))
                 return;
         if (rc == 0 && (rc = signlog_sync(s->log, &err)) == 0 &&
             (rc = clock_mark_write(s->state_fd, &mark, &err)) == 0)
@@ -304,19 +497,47 @@ static void tick(struct signer *s, struct clock_mark *written) {
         if (rc < 0 && !failing)
                 log_error(LOG_LEVEL_ERROR, &err, "the signer's log and mark are not on disk");
         (void) pthread_mutex_lock(&s->lock);
-        s->log_error = rc < 0 ? err : (struct error){ 0 };
+        s->log_error = s->settle_error = rc < 0 ? err : (struct error){ 0 };
+        s->crls_settled = crls;
+        (void) pthread_cond_broadcast(&s->settled);
+        (void) pthread_mutex_unlock(&s->lock);
+}
+
+/* The same for the anchors, which are few. They are in the log already. */
+static void keep_anchors(struct signer *s) {
+        struct sign_anchors anchors;
+        struct error err = { 0 };
+        bool due;
+
+        (void) pthread_mutex_lock(&s->lock);
+        due = s->anchors_changed;
+        anchors = s->anchors;
+        s->anchors_changed = false;
+        (void) pthread_mutex_unlock(&s->lock);
+        if (!due || anchors_write(s->state_fd, &anchors, &err) == 0)
+                return;
+        (void) pthread_mutex_lock(&s->lock);
+        s->anchors_changed = true; /* again in a second */
+        s->log_error = err;
         (void) pthread_mutex_unlock(&s->lock);
 }
 
 static void keep(struct signer *s, int signal_fd, struct clock_mark written) {
         struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN },
-                                { .fd = s->ended_fd, .events = POLLIN } };
+                                { .fd = s->ended_fd, .events = POLLIN },
+                                { .fd = s->tick_fd, .events = POLLIN } };
 
         for (;;) {
                 struct signalfd_siginfo info;
                 int n = poll(fds, ARRAY_SIZE(fds), TICK_MS);
+                uint64_t ticks;
 
+                if (n > 0 && fds[2].revents)
+                        (void) !read(s->tick_fd, &ticks, sizeof(ticks));
                 tick(s, &written);
+                keep_anchors(s);
+                if (!stuck(s))
+                        service_notify("WATCHDOG=1");
                 if (n > 0 && fds[1].revents)
                         return; /* cad has gone */
                 if (n <= 0 || read(signal_fd, &info, sizeof(info)) != (ssize_t) sizeof(info))
@@ -342,7 +563,9 @@ static int restore_mark(struct signer *s, int64_t log_last_s, struct error *err)
                 s->mark.latest_ms = s->ca_from_s * 1000;
         if (s->mark.latest_ms < log_last_s * 1000)
                 s->mark.latest_ms = log_last_s * 1000;
-        if (log_last_s && s->mark.issued == 0)
+        crl_numbers_merge(&s->mark.crls, &signlog_seen(s->log)->crls);
+        s->crl_rate = signlog_seen(s->log)->crl_rate;
+        if (signlog_issued(s->log) && s->mark.issued == 0)
                 s->mark.issued = 1; /* at least one: the exact number went with the mark */
         return clock_mark_write(s->state_fd, &s->mark, err);
 }
@@ -362,6 +585,28 @@ static int start_threads(struct signer *s, struct error *err) {
                 (void) pthread_detach(thread);
         }
         return 0;
+}
+
+/* The one who makes CRLs first: a wish for one may be the first frame. */
+static int start_all(struct signer *s, struct error *err) {
+        static struct crl_host host = {
+                .admit = admit_crl, .settle = settle_crl, .answer = send_crl, .busy = is_signing
+        };
+
+        host.context = s;
+        if (crl_worker_start(s->ca, s->state_fd, &host, &s->crl_worker, err) < 0)
+                return -1;
+        return start_threads(s, err);
+}
+
+/* glibc would measure it by the clock of the day, which may be set. */
+static void init_settled(pthread_cond_t *settled) {
+        pthread_condattr_t monotonic;
+
+        (void) pthread_condattr_init(&monotonic);
+        (void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        (void) pthread_cond_init(settled, &monotonic);
+        (void) pthread_condattr_destroy(&monotonic);
 }
 
 static int block_signals(struct error *err) {
@@ -407,19 +652,24 @@ int serve(const struct serve_options *options, struct error *err) {
         init_profiles_lock(&s.profiles_lock);
         atomic_store(&s.profiles, options->profiles);
         atomic_store(&s.synchronised, clock_synchronised());
+        init_settled(&s.settled);
         s.ended_fd = eventfd(0, EFD_CLOEXEC);
+        s.tick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         signal_fd = block_signals(err);
-        if (s.ended_fd < 0 || signal_fd < 0)
+        if (s.ended_fd < 0 || s.tick_fd < 0 || signal_fd < 0)
                 return error_errno(err, errno, "cannot set up the signer");
         /* glibc gives memory of a thread's heap back only after a look into /proc, which the sandbox of a signing thread is deadly to */
         (void) mallopt(M_TRIM_THRESHOLD, -1);
         if (signlog_open(s.state_fd, moment_now(), &s.rate, &s.log, &log_last_s, err) < 0 ||
-            restore_mark(&s, log_last_s, err) < 0 || sandbox_enter(SANDBOX_PROCESS, err) < 0)
+            restore_mark(&s, log_last_s, err) < 0 ||
+            anchors_read(s.state_fd, &s.anchors, err) < 0 ||
+            sandbox_enter(SANDBOX_PROCESS, err) < 0)
                 return -1;
         written = s.mark;
-        if (start_threads(&s, err) < 0)
+        if (start_all(&s, err) < 0)
                 return -1;
         keep(&s, signal_fd, written);
         tick(&s, &(struct clock_mark){ 0 });
+        keep_anchors(&s);
         return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct signlog {
         int fd;
         off_t size;
         atomic_bool dirty;
+        struct signlog_seen seen;
 };
 
 struct signlog *signlog_free(struct signlog *log) {
@@ -55,9 +57,41 @@ static int open_file(struct signlog *log, struct error *err) {
 
 /* ---- reading, at start ---- */
 
+static bool begins_with(const char *line, size_t size, const char *word) {
+        return size > strlen(word) && memcmp(line, word, strlen(word)) == 0;
+}
+
+/* "issuer=int-1 number=5 …" */
+static void note_crl(const char *words, size_t size, struct crl_numbers *ret) {
+        char text[128] = "", issuer[SIGNER_ISSUER_MAX];
+        int64_t number;
+
+        memcpy(text, words, size < sizeof(text) ? size : sizeof(text) - 1);
+        if (sscanf(text, "issuer=%15s number=%" SCNd64, issuer, &number) == 2)
+                crl_numbers_note(ret, issuer, number);
+}
+_Static_assert(SIGNER_ISSUER_MAX == 16, "as in the format");
+
+/* Whether a certificate was made for the CA itself. Names stand behind the profile and have no spaces: they cannot pretend. */
+static bool is_own(const char *line, size_t size) {
+        static const char key[] = " profile=";
+        const char *at = memmem(line, size, key, sizeof(key) - 1);
+        char name[PROFILE_NAME_MAX];
+        size_t n = 0;
+
+        if (!at)
+                return false;
+        at += sizeof(key) - 1;
+        while (at + n < line + size && at[n] != ' ' && n < sizeof(name) - 1)
+                n++;
+        memcpy(name, at, n);
+        name[n] = '\0';
+        return profile_is_own(name);
+}
+
 /* One line, without its end. */
 static void count_line(const char *line, size_t size, int64_t now_s, struct rate *rate,
-                       int64_t *ret_last_s) {
+                       int64_t *ret_last_s, struct signlog_seen *seen) {
         char moment[MOMENT_SIZE + 1] = "";
         int64_t t;
 
@@ -67,13 +101,23 @@ static void count_line(const char *line, size_t size, int64_t now_s, struct rate
         if (moment_parse(moment, &t, NULL) < 0)
                 return;
         *ret_last_s = t;
-        if (size > MOMENT_SIZE + 7 && memcmp(line + MOMENT_SIZE, " issue ", 7) == 0 &&
-            t > now_s - 3600 && t <= now_s + AHEAD_S)
+        line += MOMENT_SIZE;
+        size -= MOMENT_SIZE;
+        if (begins_with(line, size, " issue ")) {
+                seen->issued = seen->issued || !is_own(line, size);
+        } else if (begins_with(line, size, " crl ")) {
+                note_crl(line + strlen(" crl "), size - strlen(" crl "), &seen->crls);
+                rate = &seen->crl_rate;
+        } else {
+                return;
+        }
+        if (t > now_s - 3600 && t <= now_s + AHEAD_S)
                 rate_count(rate, t < now_s ? t : now_s);
 }
 
 /* The whole lines from @from on, in order; the first is left out where @from may be in its middle. */
-static int count_lines(int fd, off_t from, int64_t now_s, struct rate *rate, int64_t *ret_last_s) {
+static int count_lines(int fd, off_t from, int64_t now_s, struct rate *rate, int64_t *ret_last_s,
+                       struct signlog_seen *seen) {
         CAD_AUTO(free_text) char *text = malloc(SIGNLOG_STEP);
         size_t kept = 0;
         bool skip = from > 0;
@@ -89,7 +133,8 @@ static int count_lines(int fd, off_t from, int64_t now_s, struct rate *rate, int
                 from += n;
                 while ((line_end = memchr(at, '\n', (size_t) (end - at)))) {
                         if (!skip)
-                                count_line(at, (size_t) (line_end - at), now_s, rate, ret_last_s);
+                                count_line(at, (size_t) (line_end - at), now_s, rate, ret_last_s,
+                                           seen);
                         skip = false;
                         at = line_end + 1;
                 }
@@ -124,7 +169,7 @@ static off_t hour_begins(int fd, off_t size, int64_t now_s) {
 }
 
 /* A captured cad can make the lines long and end the signer at will: the limit is kept by every line of the hour, files put aside too. */
-static int count_put_aside(const struct signlog *log, int64_t now_s, struct rate *rate,
+static int count_put_aside(struct signlog *log, int64_t now_s, struct rate *rate,
                            int64_t *ret_last_s, struct error *err) {
         for (int i = SIGNLOG_KEPT; i > 0; i--) {
                 CAD_AUTO(fd_close) int fd = -1;
@@ -139,8 +184,8 @@ static int count_put_aside(const struct signlog *log, int64_t now_s, struct rate
                         return error_errno(err, errno, "cannot read the signer's log %s", name);
                 if (!S_ISREG(st.st_mode) || st.st_mtime < now_s - 3600 - AHEAD_S)
                         continue;
-                if (count_lines(fd, hour_begins(fd, st.st_size, now_s), now_s, rate, ret_last_s) <
-                    0)
+                if (count_lines(fd, hour_begins(fd, st.st_size, now_s), now_s, rate, ret_last_s,
+                                &log->seen) < 0)
                         return error_errno(err, errno, "cannot read the signer's log %s", name);
         }
         return 0;
@@ -165,7 +210,7 @@ static int read_lines(struct signlog *log, int64_t now_s, struct rate *rate, int
                 return -1;
         if (!rate->per_hour && from < log->size - SIGNLOG_TAIL)
                 from = log->size - SIGNLOG_TAIL;
-        if (count_lines(log->fd, from, now_s, rate, ret_last_s) < 0)
+        if (count_lines(log->fd, from, now_s, rate, ret_last_s, &log->seen) < 0)
                 return error_errno(err, errno, "cannot read the signer's log %s", SIGNLOG_FILE);
         (void) end_half_line(
                 log); /* a full disk: the next line that can be written is glued to half a line that says nothing */
@@ -231,6 +276,17 @@ static int cannot_write(int errnum, struct error *err) {
         return -1;
 }
 
+static int write_line(struct signlog *log, struct bytes line, struct error *err) {
+        if (fd_write_all(log->fd, line) < 0) {
+                (void) cannot_write(errno, err);
+                take_back(log);
+                return -1;
+        }
+        log->size += (off_t) line.size;
+        atomic_store(&log->dirty, true);
+        return 0;
+}
+
 int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer,
                   const struct cert_wish *wish, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer line = { 0 };
@@ -248,14 +304,38 @@ int signlog_issue(struct signlog *log, int64_t now_s, const char *issuer,
         buffer_text(&line, "\n");
         if (line.failed)
                 return error_no_memory(err);
-        if (fd_write_all(log->fd, buffer_bytes(&line)) < 0) {
-                (void) cannot_write(errno, err);
-                take_back(log);
-                return -1;
-        }
-        log->size += (off_t) line.size;
-        atomic_store(&log->dirty, true);
-        return 0;
+        return write_line(log, buffer_bytes(&line), err);
+}
+
+int signlog_crl(struct signlog *log, int64_t now_s, const char *issuer, const struct crl_wish *wish,
+                struct error *err) {
+        CAD_AUTO(buffer_done) struct buffer line = { 0 };
+        char now[MOMENT_TEXT_MAX], this_update[MOMENT_TEXT_MAX], next_update[MOMENT_TEXT_MAX];
+
+        buffer_format(&line,
+                      "%s crl issuer=%s number=%" PRId64
+                      " entries=%zu this-update=%s next-update=%s\n",
+                      moment_format(now_s, now), issuer, wish->number, wish->entry_count,
+                      moment_format(wish->this_update, this_update),
+                      moment_format(wish->next_update, next_update));
+        if (line.failed)
+                return error_no_memory(err);
+        return write_line(log, buffer_bytes(&line), err);
+}
+
+const struct signlog_seen *signlog_seen(const struct signlog *log) {
+        return &log->seen;
+}
+
+int signlog_audit(struct signlog *log, const struct audit_anchor *anchor, struct error *err) {
+        char line[AUDIT_ANCHOR_TEXT_MAX + 1];
+
+        (void) strcat(audit_anchor_format(anchor, line), "\n");
+        return write_line(log, bytes_of(line), err);
+}
+
+bool signlog_issued(const struct signlog *log) {
+        return log->seen.issued;
 }
 
 bool signlog_rotate_due(const struct signlog *log) {
@@ -300,7 +380,8 @@ int signlog_rotate(struct signlog *log, struct error *err) {
         return folder_sync(log->dir_fd, "the signer's log", err);
 }
 
-int signlog_clock_accepted(int dir_fd, int64_t now_s, struct error *err) {
+/* In the log of a signer that is not at work, where there is one. */
+static int note(int dir_fd, int64_t now_s, const char *what, struct error *err) {
         CAD_AUTO(fd_close)
         int fd = openat(dir_fd, SIGNLOG_FILE,
                         O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -314,10 +395,34 @@ int signlog_clock_accepted(int dir_fd, int64_t now_s, struct error *err) {
                 return error_errno(err, errno, "cannot open the signer's log %s", SIGNLOG_FILE);
         if (st.st_size == 0)
                 return 0;
-        buffer_format(&line, "%s clock-accept\n", moment_format(now_s, now));
+        buffer_format(&line, "%s %s\n", moment_format(now_s, now), what);
         if (line.failed)
                 return error_no_memory(err);
         if (fd_write_all(fd, buffer_bytes(&line)) < 0 || fdatasync(fd) < 0)
                 return error_errno(err, errno, "cannot write the signer's log");
+        return 0;
+}
+
+int signlog_clock_accepted(int dir_fd, int64_t now_s, struct error *err) {
+        return note(dir_fd, now_s, "clock-accept", err);
+}
+
+int signlog_ca_replaced(int dir_fd, int64_t now_s, struct error *err) {
+        return note(dir_fd, now_s, SIGNLOG_CA_REPLACED, err);
+}
+
+int signlog_tells_of_issue(int dir_fd, bool *ret, struct error *err) {
+        CAD_AUTO(fd_close)
+        int fd = openat(dir_fd, SIGNLOG_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        struct signlog_seen seen = { .issued = false };
+        struct rate none = { 0 };
+        int64_t last_s = 0;
+
+        *ret = false;
+        if (fd < 0 && errno == ENOENT)
+                return 0;
+        if (fd < 0 || count_lines(fd, 0, 0, &none, &last_s, &seen) < 0)
+                return error_errno(err, errno, "cannot read the signer's log %s", SIGNLOG_FILE);
+        *ret = seen.issued;
         return 0;
 }
