@@ -7,8 +7,10 @@
  */
 #include "connection.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -18,11 +20,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "identity.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 #include "lib/base/moment.h"
 #include "problem.h"
+#include "refusals.h"
 
 #define SWEEP_MS 1000
 #define ANSWER_BYTES_PER_MS 64 /* 64 KB a second is what a reader must be able to take */
@@ -30,6 +34,8 @@
 #define LINGER_MS 2000
 #define LINGER_BYTES (256u * 1024)
 #define GROUPS_MAX 65536 /* NGROUPS_MAX of the kernel */
+#define SAID_MAX 32      /* addresses that a line was logged about */
+#define SAID_AGAIN_MS 60000
 
 struct lingering {
         int fd;
@@ -37,14 +43,22 @@ struct lingering {
         int64_t until_ms;
 };
 
+/* A line about an address, and when; the oldest makes room. */
+struct said {
+        uint8_t address[16];
+        int64_t at_ms;
+};
+
 struct connections {
         struct connection_limits limits;
-        pthread_mutex_t lock; /* head, count, lingering_in */
+        pthread_mutex_t lock; /* head, count, incoming, said */
         struct connection *head;
         unsigned count;
         int incoming[LINGER_MAX]; /* descriptors on their way to the sweeper */
         size_t incoming_len;
+        struct said said[SAID_MAX];
         _Atomic uint64_t dropped, refused;
+        struct refusals *refusals;
         atomic_bool stopping;
         atomic_uint lingering_len; /* incoming and with the sweeper */
         int wake;                  /* eventfd */
@@ -136,6 +150,7 @@ static void *sweeper_main(void *context) {
                 lingering_all(connections, /* end= */ false);
                 if (moment_monotonic_ms() >= next_ms) {
                         sweep(connections);
+                        refusals_sweep(connections->refusals, moment_monotonic_ms());
                         next_ms = moment_monotonic_ms() + SWEEP_MS;
                 }
         }
@@ -161,12 +176,18 @@ int connections_new(const struct connection_limits *limits, struct connections *
         if (connections->limits.lingering_max > LINGER_MAX)
                 connections->limits.lingering_max = LINGER_MAX;
         (void) pthread_mutex_init(&connections->lock, /* attr= */ NULL);
+        connections->refusals = refusals_new();
+        if (!connections->refusals) {
+                free(connections);
+                return error_no_memory(err);
+        }
         connections->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         rc = connections->wake < 0 ? errno
                                    : pthread_create(&connections->sweeper, /* attr= */ NULL,
                                                     sweeper_main, connections);
         if (rc) {
                 (void) fd_close(connections->wake);
+                (void) refusals_free(connections->refusals);
                 free(connections);
                 return error_errno(err, rc, "starting the thread that watches deadlines");
         }
@@ -182,6 +203,7 @@ struct connections *connections_free(struct connections *connections) {
         (void) pthread_join(connections->sweeper, /* retval= */ NULL);
         (void) fd_close(connections->wake);
         (void) pthread_mutex_destroy(&connections->lock);
+        (void) refusals_free(connections->refusals);
         free(connections);
         return NULL;
 }
@@ -219,11 +241,40 @@ static void peer_of_unix(struct connection *c) {
                         (int) who.pid);
 }
 
-static void peer_of_address(struct connection *c, const struct sockaddr *address) {
+/* The same octets for a host, whichever listener it comes to: a dual-stack socket has IPv4 mapped into IPv6. */
+static bool address_octets(const struct sockaddr *address, uint8_t out[16]) {
+        static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+        if (address && address->sa_family == AF_INET6) {
+                memcpy(out, &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr, 16);
+                return true;
+        }
+        if (!address || address->sa_family != AF_INET)
+                return false;
+        memcpy(out, mapped, sizeof(mapped));
+        memcpy(out + 12, &((const struct sockaddr_in *) (const void *) address)->sin_addr, 4);
+        return true;
+}
+
+/* As people write it: no ::ffff: in front of an IPv4 address. */
+static const struct sockaddr *unmapped(const struct sockaddr *address, struct sockaddr_in *room) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) (const void *) address;
+
+        if (!address || address->sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+                return address;
+        *room = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = in6->sin6_port };
+        memcpy(&room->sin_addr, &in6->sin6_addr.s6_addr[12], 4);
+        return (const struct sockaddr *) (const void *) room;
+}
+
+static void peer_of_address(struct connection *c, const struct sockaddr *accepted) {
+        struct sockaddr_in room;
+        const struct sockaddr *address = unmapped(accepted, &room);
         socklen_t size = address && address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
                                                                    : sizeof(struct sockaddr_in);
-        char host[48], port[8];
+        char host[INET6_ADDRSTRLEN + IF_NAMESIZE], port[8];
 
+        c->has_address = address_octets(address, c->address);
         if (!address || (address->sa_family != AF_INET && address->sa_family != AF_INET6) ||
             getnameinfo(address, size, host, sizeof(host), port, sizeof(port),
                         NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
@@ -234,22 +285,32 @@ static void peer_of_address(struct connection *c, const struct sockaddr *address
                         address->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* Connections of the same user; the list is short (descriptors bound it), and this is once a connection. */
-static unsigned user_count(const struct connections *connections, uid_t uid) {
+/* Connections of the same user or address; the list is short (descriptors bound it), and this is once a connection. */
+static bool same_peer(const struct connection *a, const struct connection *b) {
+        if (a->peer.has_credentials || b->peer.has_credentials)
+                return a->peer.has_credentials && b->peer.has_credentials &&
+                        a->peer.uid == b->peer.uid;
+        return a->has_address && b->has_address &&
+                memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+static unsigned peer_count(const struct connections *connections, const struct connection *c) {
         unsigned count = 0;
 
-        for (const struct connection *c = connections->head; c; c = c->next)
-                if (c->peer.has_credentials && c->peer.uid == uid)
+        for (const struct connection *other = connections->head; other; other = other->next)
+                if (same_peer(other, c))
                         count++;
         return count;
 }
 
 static bool over_limit(const struct connections *connections, const struct connection *c) {
+        const struct connection_limits *limits = &connections->limits;
         bool owner = c->peer.uid == 0 || c->peer.uid == geteuid();
+        unsigned max = !c->peer.has_credentials ? limits->per_address_max
+                : owner                         ? limits->per_owner_max
+                                                : limits->per_user_max;
 
-        return c->peer.has_credentials &&
-                user_count(connections, c->peer.uid) >=
-                (owner ? connections->limits.per_owner_max : connections->limits.per_user_max);
+        return (c->peer.has_credentials || c->has_address) && peer_count(connections, c) >= max;
 }
 
 static void list_add(struct connections *connections, struct connection *c) {
@@ -261,13 +322,18 @@ static void list_add(struct connections *connections, struct connection *c) {
 }
 
 /* Said on the socket itself: nothing of MHD's has been sent yet, and the peer is to be rid of at once. */
-static void turn_away(struct connections *connections, struct connection *c) {
+static void say_too_many(const struct connection *c) {
         CAD_AUTO(buffer_done) struct buffer body = { 0 }, answer = { 0 };
         struct error err = { 0 };
 
-        (void) error_set(&err, ERR_TOO_MANY_REQUESTS,
-                         "user %u has too many connections open here; close some or wait",
-                         (unsigned) c->peer.uid);
+        if (c->peer.has_credentials)
+                (void) error_set(&err, ERR_TOO_MANY_REQUESTS,
+                                 "user %u has too many connections open here; close some or wait",
+                                 (unsigned) c->peer.uid);
+        else
+                (void) error_set(
+                        &err, ERR_TOO_MANY_REQUESTS,
+                        "your address has too many connections open here; close some or wait");
         problem_append(&body, &err, /* request_id= */ NULL);
         buffer_format(&answer,
                       "HTTP/1.1 %u Too Many Requests\r\nContent-Type: " PROBLEM_CONTENT_TYPE
@@ -276,8 +342,18 @@ static void turn_away(struct connections *connections, struct connection *c) {
                       problem_status(err.code), problem_retry_after_s(err.code), body.size,
                       buffer_string(&body));
         (void) !send(c->fd, answer.data, answer.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void turn_away(struct connections *connections, const struct connection *c) {
+        if (c->listener->kind != HTTP_TLS)
+                say_too_many(c);
         (void) shutdown(c->fd, SHUT_RDWR);
         atomic_fetch_add_explicit(&connections->refused, 1, memory_order_relaxed);
+}
+
+static void deadline_set(struct connection *c, int64_t timeout_ms) {
+        atomic_store_explicit(&c->deadline_ms, moment_monotonic_ms() + timeout_ms,
+                              memory_order_relaxed);
 }
 
 struct connection *connection_open(struct connections *connections, struct http_server *server,
@@ -299,7 +375,10 @@ struct connection *connection_open(struct connections *connections, struct http_
                 peer_of_unix(c);
         else
                 peer_of_address(c, address);
-        connection_reads(connections, c);
+        if (listener->kind == HTTP_TLS)
+                deadline_set(c, connections->limits.handshake_timeout_ms);
+        else
+                connection_reads(connections, c);
 
         (void) pthread_mutex_lock(&connections->lock);
         refused = over_limit(connections, c);
@@ -308,6 +387,13 @@ struct connection *connection_open(struct connections *connections, struct http_
         if (refused)
                 turn_away(connections, c);
         return c;
+}
+
+void connection_keep(struct connection *c, void *kept, void (*release)(void *kept)) {
+        if (c->kept && c->kept_release)
+                c->kept_release(c->kept);
+        c->kept = kept;
+        c->kept_release = release;
 }
 
 /* Keep a second descriptor of the socket for a moment: closed with bytes unread, TCP would reset the connection
@@ -340,14 +426,46 @@ void connection_close(struct connections *connections, struct connection *c) {
         connections->count--;
         (void) pthread_mutex_unlock(&connections->lock);
         exchange_done(&c->exchange);
+        connection_keep(c, NULL, NULL);
+        (void) tls_identity_unref(c->identity);
+        free(c->certificates);
         free(c->groups_heap);
         free(c);
 }
 
 void connection_reads(struct connections *connections, struct connection *c) {
-        atomic_store_explicit(&c->deadline_ms,
-                              moment_monotonic_ms() + connections->limits.request_timeout_ms,
-                              memory_order_relaxed);
+        deadline_set(c, connections->limits.request_timeout_ms);
+}
+
+void connection_established(struct connection *c) {
+        connection_reads(http_server_connections(c->server), c);
+}
+
+bool connection_log_allowed(struct connection *c) {
+        struct connections *connections = http_server_connections(c->server);
+        struct said *said = &connections->said[0];
+        int64_t now = moment_monotonic_ms();
+        bool allowed;
+
+        (void) pthread_mutex_lock(&connections->lock);
+        for (size_t i = 0; i < SAID_MAX; i++) {
+                struct said *other = &connections->said[i];
+
+                if (other->at_ms && memcmp(other->address, c->address, sizeof(c->address)) == 0) {
+                        said = other;
+                        break;
+                }
+                if (other->at_ms < said->at_ms)
+                        said = other;
+        }
+        allowed = !said->at_ms || now - said->at_ms >= SAID_AGAIN_MS ||
+                memcmp(said->address, c->address, sizeof(c->address)) != 0;
+        if (allowed) {
+                said->at_ms = now;
+                memcpy(said->address, c->address, sizeof(c->address));
+        }
+        (void) pthread_mutex_unlock(&connections->lock);
+        return allowed && http_server_log_allowed(c->server);
 }
 
 void connection_works(struct connection *c) {
@@ -355,10 +473,15 @@ void connection_works(struct connection *c) {
 }
 
 void connection_answers(struct connections *connections, struct connection *c, size_t size) {
-        atomic_store_explicit(&c->deadline_ms,
-                              moment_monotonic_ms() + connections->limits.answer_timeout_ms +
-                                      (int64_t) (size / ANSWER_BYTES_PER_MS),
-                              memory_order_relaxed);
+        deadline_set(c,
+                     connections->limits.answer_timeout_ms +
+                             (int64_t) (size / ANSWER_BYTES_PER_MS));
+}
+
+void connections_turned_away(struct connections *connections, const struct connection *c,
+                             const struct error *err) {
+        refusals_note(connections->refusals, c->peer.text, c->exchange.request_id, err,
+                      moment_monotonic_ms());
 }
 
 void connections_counts(struct connections *connections, struct http_counts *counts) {

@@ -21,8 +21,20 @@ struct connection {
         _Atomic int64_t deadline_ms; /* monotonic; 0: none, the request is being worked on */
         bool linger;                 /* was answered before its body was read */
         struct peer peer;
+        uint8_t address[16]; /* of TCP; IPv4 as RFC 4291 §2.5.5.2 maps it */
+        bool has_address;
+        /* of TLS */
+        struct tls_identity *identity; /* that it was shown; GnuTLS has pointers into it */
+        const char *tls_refusal;       /* static: why we gave up */
+        bool tls_spoken, tls_established;
+        bool certificates_taken;
         gid_t groups_inline[CONNECTION_GROUPS_INLINE];
         gid_t *groups_heap;
+        struct bytes *
+                certificates; /* of a TLS client, its own first; one allocation with what they point to */
+        size_t certificates_len;
+        void *kept;
+        void (*kept_release)(void *kept);
         struct exchange exchange; /* HTTP/1.1 has one request at a time on a connection */
 };
 
@@ -30,8 +42,8 @@ struct connections;
 
 /** struct connection_limits - milliseconds and counts */
 struct connection_limits {
-        int64_t request_timeout_ms, answer_timeout_ms;
-        unsigned per_user_max, per_owner_max;
+        int64_t request_timeout_ms, answer_timeout_ms, handshake_timeout_ms;
+        unsigned per_user_max, per_owner_max, per_address_max;
         /* descriptors that may be kept to drain what a refused client still sends */
         unsigned lingering_max;
 };
@@ -48,7 +60,8 @@ CAD_CLEANUP(struct connections, connections_free)
  * connection_open() - take a socket in
  * @address: of the peer, for TCP; may be NULL
  *
- * Over its user's limit it is answered 429 and shut down at once; it is still listed until it is closed.
+ * Over the limit of its user or address (over all listeners of TCP) it is shut down at once, where nothing has to be
+ * encrypted after a 429; it is still listed until it is closed.
  * Return: the connection, or NULL without memory (then it is shut down).
  */
 struct connection *connection_open(struct connections *connections, struct http_server *server,
@@ -58,7 +71,16 @@ struct connection *connection_open(struct connections *connections, struct http_
 /** connection_close() - take it out of the list and free it; right before MHD closes the socket */
 void connection_close(struct connections *connections, struct connection *connection);
 
+/** connection_keep() - see exchange_keep() */
+void connection_keep(struct connection *connection, void *kept, void (*release)(void *kept));
+
 /* The deadlines; from the event thread of the connection. */
+
+/** connection_established() - TLS is there: a first request has its time from now on */
+void connection_established(struct connection *connection);
+
+/** connection_log_allowed() - whether a line about what this address does to TLS may be logged: one a minute */
+bool connection_log_allowed(struct connection *connection);
 
 /** connection_reads() - a whole request has to come from now on */
 void connection_reads(struct connections *connections, struct connection *connection);
@@ -69,6 +91,10 @@ void connection_works(struct connection *connection);
 /** connection_answers() - @size bytes have to be taken from now on */
 void connection_answers(struct connections *connections, struct connection *connection,
                         size_t size);
+
+/** connections_turned_away() - a request of @connection is answered 401 or 403: told in a line or two a peer and a minute (refusals.h) */
+void connections_turned_away(struct connections *connections, const struct connection *connection,
+                             const struct error *err);
 
 /** connections_counts() - for http_server_counts() */
 void connections_counts(struct connections *connections, struct http_counts *counts);

@@ -47,7 +47,8 @@ struct exchange {
         enum exchange_state state;
         struct dispatch *dispatch;
         bool suspended;
-        bool working; /* counted in the server's */
+        bool working;      /* counted in the server's */
+        bool needs_worker; /* whatever its route says */
 
         const char *method, *path; /* MHD's, until the request is completed */
         char request_id[17];
@@ -61,6 +62,9 @@ struct exchange {
         unsigned status; /* 0: no answer yet */
         const char *content_type;
         struct buffer reply;
+        struct bytes lent; /* in place of the reply; see exchange_reply_lent() */
+        void (*lent_release)(void *context);
+        void *lent_context;
         struct buffer fields; /* name NUL value NUL … */
         bool close, has_cache_control;
         struct MHD_Response *response;
@@ -71,6 +75,12 @@ struct exchange {
 /** http_server_config() - what it was started with */
 const struct http_config *http_server_config(const struct http_server *server);
 
+/** http_server_connections() - the list */
+struct connections *http_server_connections(const struct http_server *server);
+
+/** http_server_identity() - a reference to the identity of the moment; NULL: there is none */
+struct tls_identity *http_server_identity(struct http_server *server);
+
 /** http_server_log_allowed() - whether one more line about overload or a peer's misbehaviour may be logged now */
 bool http_server_log_allowed(struct http_server *server);
 
@@ -79,6 +89,9 @@ void http_server_sending(struct http_server *server, bool begins);
 
 /** exchange_run() - call the route's handler; answers with a fault where it does not. Return: false: it was deferred */
 bool exchange_run(struct exchange *x);
+
+/** exchange_answer_bytes() - the body of the answer as it stands */
+struct bytes exchange_answer_bytes(const struct exchange *x);
 
 /** exchange_seal() - make MHD's response of the prepared answer */
 void exchange_seal(struct exchange *x);

@@ -15,8 +15,25 @@ void *exchange_context(const struct exchange *x) {
         return http_server_config(x->connection->server)->context;
 }
 
+struct http_counts exchange_counts(const struct exchange *x) {
+        return http_server_counts(x->connection->server);
+}
+
 const struct peer *exchange_peer(const struct exchange *x) {
         return &x->connection->peer;
+}
+
+void exchange_peer_certificates(const struct exchange *x, const struct bytes **ret, size_t *count) {
+        *ret = x->connection->certificates;
+        *count = x->connection->certificates_len;
+}
+
+void exchange_keep(struct exchange *x, void *kept, void (*release)(void *kept)) {
+        connection_keep(x->connection, kept, release);
+}
+
+void *exchange_kept(const struct exchange *x) {
+        return x->connection->kept;
 }
 
 const struct route *exchange_route(const struct exchange *x) {
@@ -40,6 +57,9 @@ struct bytes exchange_body(const struct exchange *x) {
 }
 
 const char *exchange_header(const struct exchange *x, const char *name) {
+        /* In the clear nobody says who he is: what was sent all the same is not looked at. */
+        if (x->connection->listener->kind == HTTP_TCP && strcasecmp(name, "Authorization") == 0)
+                return NULL;
         return MHD_lookup_connection_value(x->mhd, MHD_HEADER_KIND, name);
 }
 
@@ -88,11 +108,27 @@ void exchange_set_principal(struct exchange *x, void *principal, void (*release)
         x->principal_release = release;
 }
 
+void exchange_need_worker(struct exchange *x) {
+        x->needs_worker = true;
+}
+
 void *exchange_principal(const struct exchange *x) {
         return x->principal;
 }
 
+static void lent_return(struct exchange *x) {
+        if (x->lent_release)
+                x->lent_release(x->lent_context);
+        x->lent = BYTES_NONE;
+        x->lent_release = NULL;
+}
+
+struct bytes exchange_answer_bytes(const struct exchange *x) {
+        return x->lent.data ? x->lent : buffer_bytes(&x->reply);
+}
+
 static void answer_begin(struct exchange *x, unsigned status, const char *content_type) {
+        lent_return(x);
         x->status = status;
         x->content_type = content_type;
         x->reply.size = 0;
@@ -127,6 +163,14 @@ void exchange_reply_take(struct exchange *x, unsigned status, const char *conten
         x->reply = taken;
 }
 
+void exchange_reply_lent(struct exchange *x, unsigned status, const char *content_type,
+                         struct bytes body, void (*release)(void *context), void *context) {
+        answer_begin(x, status, content_type);
+        x->lent = body;
+        x->lent_release = release;
+        x->lent_context = context;
+}
+
 void exchange_json(struct exchange *x, unsigned status, json_t *document) {
         CAD_AUTO(json_drop) json_t *owned = document;
 
@@ -157,6 +201,9 @@ void exchange_problem(struct exchange *x, const struct error *err) {
         unsigned status = problem_status(err->code);
 
         fault_log(x, err);
+        if (status == 401 || status == 403 || status == 429)
+                connections_turned_away(http_server_connections(x->connection->server),
+                                        x->connection, err);
         answer_begin(x, status, PROBLEM_CONTENT_TYPE);
         problem_append(&x->reply, err, x->request_id);
         if (retry_after_s) {
@@ -217,11 +264,14 @@ static bool add_fields(struct MHD_Response *response, const struct exchange *x) 
 
 void exchange_seal(struct exchange *x) {
         struct MHD_Response *response;
+        struct bytes body;
 
         answer_check(x);
+        body = exchange_answer_bytes(x);
         /* The bytes stay in the exchange until MHD says that the request is completed: nothing is copied. */
-        response = MHD_create_response_from_buffer(x->reply.size,
-                                                   x->reply.size ? x->reply.data : (void *) "",
+        response = MHD_create_response_from_buffer(body.size,
+                                                   body.size ? (void *) (uintptr_t) body.data
+                                                             : (void *) "",
                                                    MHD_RESPMEM_PERSISTENT);
         if (response && !add_fields(response, x)) {
                 MHD_destroy_response(response);
@@ -231,13 +281,25 @@ void exchange_seal(struct exchange *x) {
         x->state = EXCHANGE_ANSWERED;
 }
 
+/* On a worker alone: it may block. */
+static bool authenticated(struct exchange *x, struct error *err) {
+        const struct http_config *config = http_server_config(x->connection->server);
+
+        if (((x->match.route->flags & ROUTE_QUICK) && !x->needs_worker) || !config->authenticate ||
+            config->authenticate(config->context, x, x->match.route, err) == 0)
+                return true;
+        exchange_problem(x, err);
+        return false;
+}
+
 bool exchange_run(struct exchange *x) {
         struct dispatch dispatch = { 0 };
         struct error err = { 0 };
 
         /* cppcheck-suppress autoVariables ; until the handler returns or defers it */
         x->dispatch = &dispatch;
-        x->match.route->handler(x);
+        if (authenticated(x, &err))
+                x->match.route->handler(x);
         if (dispatch.deferred)
                 return false;
         x->dispatch = NULL;
@@ -294,6 +356,8 @@ void exchange_clear(struct exchange *x) {
         if (x->response)
                 MHD_destroy_response(x->response);
         x->response = NULL;
+        lent_return(x);
+        x->needs_worker = false;
         x->state = EXCHANGE_IDLE;
         x->status = 0;
         x->discarded = 0;

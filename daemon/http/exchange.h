@@ -46,8 +46,31 @@ struct peer {
 /** exchange_context() - http_config.context */
 void *exchange_context(const struct exchange *x);
 
+/** exchange_counts() - those of the server that the exchange came to: see http_server_counts() */
+struct http_counts exchange_counts(const struct exchange *x);
+
 /** exchange_peer() - lent; the same for all requests of a connection */
 const struct peer *exchange_peer(const struct exchange *x);
+
+/**
+ * exchange_peer_certificates() - what the client showed in the TLS handshake, its own first
+ * @ret:   DER, as sent: neither verified nor even looked at beyond what TLS proves (who sent the first one has its key)
+ * @count: 0 where none was shown, and on the other listeners
+ *
+ * Lent; the same for all requests of a connection.
+ */
+void exchange_peer_certificates(const struct exchange *x, const struct bytes **ret, size_t *count);
+
+/**
+ * exchange_keep() - keep something with the connection, e.g. what was found out about its certificate
+ * @release: may be NULL; called when it is replaced, or when the connection is closed, in an event thread
+ *
+ * Requests of a connection come one after the other, so what is kept needs no lock.
+ */
+void exchange_keep(struct exchange *x, void *kept, void (*release)(void *kept));
+
+/** exchange_kept() - what was kept, or NULL */
+void *exchange_kept(const struct exchange *x);
 
 /** exchange_route() - the row that answers */
 const struct route *exchange_route(const struct exchange *x);
@@ -64,7 +87,8 @@ const char *exchange_request_id(const struct exchange *x);
 /** exchange_body() - all of it; empty where there is none */
 struct bytes exchange_body(const struct exchange *x);
 
-/** exchange_header() - the (first) value of a field, case of the name aside; NULL where it is not there */
+/** exchange_header() - the (first) value of a field, case of the name aside; NULL where it is not there. Authorization
+ *  is never there on HTTP_TCP */
 const char *exchange_header(const struct exchange *x, const char *name);
 
 /** exchange_param() - a {parameter} of the route's pattern; NULL where the pattern has none of that name */
@@ -83,6 +107,13 @@ int exchange_query_known(const struct exchange *x, const char *const *keys, stru
 /** exchange_set_principal() - attach who it is; @release (may be NULL) is called when the request is over, in an event thread */
 void exchange_set_principal(struct exchange *x, void *principal, void (*release)(void *principal));
 
+/**
+ * exchange_need_worker() - for authorize: authenticate has to be asked about this request
+ *
+ * It runs on a worker then, also where its route is ROUTE_QUICK.
+ */
+void exchange_need_worker(struct exchange *x);
+
 /** exchange_principal() - what was attached, or NULL */
 void *exchange_principal(const struct exchange *x);
 
@@ -95,6 +126,13 @@ void exchange_reply(struct exchange *x, unsigned status, const char *content_typ
 /** exchange_reply_take() - the same, moving @body's memory; @body is empty afterwards. A failed buffer becomes a problem */
 void exchange_reply_take(struct exchange *x, unsigned status, const char *content_type,
                          struct buffer *body);
+
+/**
+ * exchange_reply_lent() - the same with bytes that stay where they are: for what is large, or asked for often
+ * @release: may be NULL; called with @context once the answer is out of the way, sent or not, on any thread
+ */
+void exchange_reply_lent(struct exchange *x, unsigned status, const char *content_type,
+                         struct bytes body, void (*release)(void *context), void *context);
 
 /** exchange_json() - the same with a document, whose reference is taken; NULL (no memory) becomes a problem */
 void exchange_json(struct exchange *x, unsigned status, json_t *document);

@@ -39,6 +39,7 @@ static const struct { unsigned short status, retry_after_s; } problems[ERR_COUNT
         [ERR_NOT_FOUND]             = { 404, 0 },
         [ERR_METHOD_NOT_ALLOWED]    = { 405, 0 },
         [ERR_UNAUTHENTICATED]       = { 401, 0 },
+        [ERR_TOKEN_SPENT]           = { 401, 0 },
         [ERR_FORBIDDEN]             = { 403, 0 },
         [ERR_HOST_NOT_ALLOWED]      = { 403, 0 },
         [ERR_TOO_MANY_REQUESTS]     = { 429, LATER },

@@ -42,8 +42,12 @@ static bool method_fits(const struct route *route, const char *method) {
         return strcmp(route->method, strcmp(method, "HEAD") == 0 ? "GET" : method) == 0;
 }
 
+static unsigned route_listeners(const struct route *route) {
+        return route->listeners ? route->listeners : ROUTE_LISTENERS_DEFAULT;
+}
+
 static bool listener_fits(const struct route *route, unsigned listener) {
-        return !route->listeners || !listener || (route->listeners & listener);
+        return !listener || (route_listeners(route) & listener);
 }
 
 static int segment_check(const char *segment, size_t size, bool last, struct error *err) {
@@ -165,18 +169,21 @@ static int not_allowed(const char *method, const char *allow, struct error *err)
 
 int route_find(const struct route *routes, size_t routes_len, unsigned listener, const char *method,
                const char *path, struct route_match *ret, char *ret_allow, struct error *err) {
-        bool refused = method_refused(method);
+        bool refused = method_refused(method), whole = false;
         struct slices slices;
         size_t size = 0;
 
         ret_allow[0] = '\0';
-        if (!refused && path_check(path, &size, err) < 0)
-                return -1;
+        if (path_check(path, &size, refused ? NULL : err) < 0) {
+                if (!refused)
+                        return -1;
+                whole = true; /* "*", "host:443" */
+        }
         for (size_t i = 0; i < routes_len; i++) {
                 const struct route *route = &routes[i];
 
                 if (!listener_fits(route, listener) ||
-                    (!refused && !pattern_fits(route->pattern, path, &slices)))
+                    (!whole && !pattern_fits(route->pattern, path, &slices)))
                         continue;
                 if (!refused && method_fits(route, method)) {
                         match_fill(ret, route, path, size, &slices);
@@ -187,7 +194,7 @@ int route_find(const struct route *routes, size_t routes_len, unsigned listener,
                 if (strcmp(route->method, "GET") == 0)
                         allow_add(ret_allow, "HEAD");
         }
-        if (refused || ret_allow[0])
+        if (ret_allow[0])
                 return not_allowed(method, ret_allow, err);
         return error_set(err, ERR_NOT_FOUND, "there is nothing at %s", path);
 }
@@ -251,7 +258,7 @@ int route_table_check(const struct route *routes, size_t routes_len, struct erro
                 for (size_t j = 0; j < i; j++)
                         if (strcmp(routes[j].method, routes[i].method) == 0 &&
                             pattern_covers(routes[j].pattern, routes[i].pattern) &&
-                            (!routes[j].listeners || routes[j].listeners == routes[i].listeners))
+                            !(route_listeners(&routes[i]) & ~route_listeners(&routes[j])))
                                 return error_set(err, ERR_CONFIG,
                                                  "route %s %s is hidden by %s before it",
                                                  routes[i].method, routes[i].pattern,

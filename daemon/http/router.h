@@ -16,6 +16,18 @@ struct exchange;
 #define ROUTE_PARAMS_MAX 4 /* {parameters} a pattern */
 #define ROUTE_ALLOW_MAX 64 /* bytes with NUL of an Allow header */
 
+/* Where a request comes in. */
+enum http_listener_kind {
+        HTTP_UNIX, /* AF_UNIX stream: the peer is proved by the kernel */
+        HTTP_TLS,  /* TCP with TLS: a client certificate is asked for, and handed up unverified */
+        HTTP_TCP,  /* plain TCP: nothing secret, no credentials */
+        HTTP_LISTENER_KIND_COUNT,
+};
+#define HTTP_ON(kind) (1u << (kind))
+
+/* Where a row is served that does not say it: never in the clear. */
+#define ROUTE_LISTENERS_DEFAULT (HTTP_ON(HTTP_UNIX) | HTTP_ON(HTTP_TLS))
+
 enum route_flags {
         ROUTE_QUICK = 1
                 << 0, /* runs in the event thread: no lock, no file, no signer, no database */
@@ -31,7 +43,7 @@ struct route {
         unsigned access;       /* the program's own, for its authorize callback */
         unsigned flags;        /* enum route_flags */
         size_t body_max_bytes; /* 0: a body is refused */
-        /* HTTP_ON(kind) | …; elsewhere the path does not exist. 0: on all of them */
+        /* HTTP_ON(kind) | …; elsewhere the path does not exist. 0: ROUTE_LISTENERS_DEFAULT */
         unsigned listeners;
 };
 
@@ -55,8 +67,8 @@ struct route_match {
  * @ret:       filled on success only
  * @ret_allow: ROUTE_ALLOW_MAX bytes; set on ERR_METHOD_NOT_ALLOWED, "" otherwise
  * @err:       ERR_REQUEST_MALFORMED: no path of a request to us ('%', "//", "..", absolute form, a character outside
- *             RFC 3986 pchar, over ROUTE_PATH_MAX); ERR_NOT_FOUND; ERR_METHOD_NOT_ALLOWED: another method would do, or
- *             OPTIONS, TRACE, CONNECT
+ *             RFC 3986 pchar, over ROUTE_PATH_MAX); ERR_NOT_FOUND; ERR_METHOD_NOT_ALLOWED: another method would do; also
+ *             OPTIONS, TRACE, CONNECT of no path, as "OPTIONS *"
  *
  * Return: 0, or -1 with @err filled.
  */

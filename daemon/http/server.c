@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,14 @@
 #include <time.h>
 
 #include "connection.h"
+#include "identity.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/macros.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
 #include "problem.h"
+#include "tls.h"
 
 #define EVENT_THREADS_MAX 4
 #define CONNECTION_MEMORY_BYTES (16u * 1024) /* headers over this are 431, a URI 414 (MHD) */
@@ -42,9 +45,12 @@ struct http_server {
         struct listener *listeners;
         struct connections *connections;
         struct workers *workers;
+        pthread_mutex_t identity_lock;
+        struct tls_identity *identity;
         bool reads_in_place; /* this libmicrohttpd parses header fields where they were received */
         uint64_t id_seed;
         _Atomic uint64_t requests;
+        _Atomic uint64_t answers[HTTP_STATUS_CLASSES];
         atomic_bool stopping;
         atomic_uint in_hand; /* dispatched, not completed */
         atomic_uint working; /* dispatched, not answered: their connections may be suspended */
@@ -55,6 +61,29 @@ struct http_server {
 
 const struct http_config *http_server_config(const struct http_server *server) {
         return &server->config;
+}
+
+struct connections *http_server_connections(const struct http_server *server) {
+        return server->connections;
+}
+
+struct tls_identity *http_server_identity(struct http_server *server) {
+        struct tls_identity *identity;
+
+        (void) pthread_mutex_lock(&server->identity_lock);
+        identity = tls_identity_ref(server->identity);
+        (void) pthread_mutex_unlock(&server->identity_lock);
+        return identity;
+}
+
+void http_server_set_identity(struct http_server *server, struct tls_identity *identity) {
+        struct tls_identity *old;
+
+        (void) pthread_mutex_lock(&server->identity_lock);
+        old = server->identity;
+        server->identity = identity;
+        (void) pthread_mutex_unlock(&server->identity_lock);
+        (void) tls_identity_unref(old);
 }
 
 void http_server_sending(struct http_server *server, bool begins) {
@@ -156,15 +185,24 @@ static bool ip_literal(const char *host) {
         return strchr(host, ':') || strspn(host, "0123456789.") == strlen(host);
 }
 
+/* Whether a page of @origin is one of ours: same scheme, host and port as the request (RFC 6454 §4). */
+static bool origin_is_ours(enum http_listener_kind kind, const char *origin, const char *host) {
+        static const char *const schemes[HTTP_LISTENER_KIND_COUNT] = {
+                [HTTP_TLS] = "https://", [HTTP_TCP] = "http://"
+        };
+        size_t n = schemes[kind] ? strlen(schemes[kind]) : 0;
+
+        return n && host && strncasecmp(origin, schemes[kind], n) == 0 &&
+                strcasecmp(origin + n, host) == 0;
+}
+
 /* A page on a name that an attacker points here would carry that name as Host, and its own origin (threats.md row 51). */
 static int host_allowed(struct exchange *x, const struct gate_request *gate, struct error *err) {
         const struct http_config *config = http_server_config(x->connection->server);
         enum http_listener_kind kind = x->connection->listener->kind;
         char name[HOST_NAME_MAX_BYTES];
 
-        if (gate->origin &&
-            (kind == HTTP_UNIX || strncasecmp(gate->origin, "http://", 7) != 0 || !gate->host ||
-             strcasecmp(gate->origin + 7, gate->host) != 0))
+        if (gate->origin && !origin_is_ours(kind, gate->origin, gate->host))
                 return error_set(err, ERR_FORBIDDEN,
                                  "requests of web pages of other origins ('%.100s') are not taken",
                                  gate->origin);
@@ -214,8 +252,11 @@ static enum MHD_Result request_queue(struct exchange *x) {
 
         if (!x->response)
                 return MHD_NO;
-        connection_answers(c->server->connections, c, x->reply.size);
+        connection_answers(c->server->connections, c, exchange_answer_bytes(x).size);
         rc = MHD_queue_response(x->mhd, x->status, x->response);
+        atomic_fetch_add_explicit(
+                &c->server->answers[x->status < 100 * HTTP_STATUS_CLASSES ? x->status / 100 : 0], 1,
+                memory_order_relaxed);
         x->state = EXCHANGE_QUEUED;
         return rc;
 }
@@ -338,7 +379,7 @@ static enum MHD_Result request_dispatch(struct exchange *x) {
                                     "the service is stopping; come again in a moment");
         } else if (x->body.failed) {
                 (void) request_fail(x, ERR_NO_MEMORY, "out of memory while reading the body");
-        } else if (!(x->match.route->flags & ROUTE_QUICK)) {
+        } else if (!(x->match.route->flags & ROUTE_QUICK) || x->needs_worker) {
                 return dispatch_to_worker(x);
         } else if (exchange_run(x)) {
                 exchange_seal(x);
@@ -374,6 +415,24 @@ static enum MHD_Result request_ended(struct exchange *x) {
         return MHD_YES;
 }
 
+static gnutls_session_t session_of(struct MHD_Connection *mhd) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+                mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+        return info ? info->tls_session : NULL;
+}
+
+/* With the first request: the handshake is over then. */
+static void take_certificates(struct connection *c, struct MHD_Connection *mhd) {
+        gnutls_session_t session = NULL;
+
+        if (c->listener->kind == HTTP_TLS && !c->certificates_taken)
+                session = session_of(mhd);
+        if (session)
+                tls_take_certificates(c, session);
+        c->certificates_taken = true;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url,
                                   const char *method, const char *version, const char *upload_data,
                                   size_t *upload_size, void **request) {
@@ -388,6 +447,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
                 if (!c)
                         return MHD_NO; /* it came when there was no memory, and is shut down already */
                 *request = x = &c->exchange;
+                take_certificates(c, mhd);
                 return request_begin(x, mhd, method, url, version);
         }
         if (*upload_size) {
@@ -421,24 +481,39 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **request,
                 atomic_fetch_sub(&server->in_hand, 1);
 }
 
+static void on_connected(struct listener *listener, struct MHD_Connection *mhd,
+                         void **socket_context) {
+        const union MHD_ConnectionInfo *fd = MHD_get_connection_info(
+                mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *address = MHD_get_connection_info(
+                mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        gnutls_session_t session = listener->kind == HTTP_TLS ? session_of(mhd) : NULL;
+
+        if (!fd)
+                return;
+        *socket_context = connection_open(listener->server->connections, listener->server, listener,
+                                          fd->connect_fd, address ? address->client_addr : NULL);
+        if (*socket_context && session)
+                tls_begin(*socket_context, session);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
                           enum MHD_ConnectionNotificationCode what) {
         struct listener *listener = cls;
-        struct http_server *server = listener->server;
-        const union MHD_ConnectionInfo *fd, *address;
+        struct connection *c = *socket_context;
+        gnutls_session_t session;
 
-        if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-                if (*socket_context)
-                        connection_close(server->connections, *socket_context);
-                *socket_context = NULL;
+        if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+                on_connected(listener, mhd, socket_context);
                 return;
         }
-        fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-        address = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-        if (fd)
-                *socket_context = connection_open(server->connections, server, listener,
-                                                  fd->connect_fd,
-                                                  address ? address->client_addr : NULL);
+        if (!c)
+                return;
+        session = listener->kind == HTTP_TLS ? session_of(mhd) : NULL;
+        if (session)
+                tls_ended(c, session);
+        connection_close(listener->server->connections, c);
+        *socket_context = NULL;
 }
 
 /* Paths and queries are taken as sent; what is decoded, is decoded by us (threats.md R-27). */
@@ -496,6 +571,7 @@ static void limits_fill(struct http_limits *limits) {
         limits->per_owner_max = or_default(limits->per_owner_max, 256);
         limits->request_timeout_s = or_default(limits->request_timeout_s, 30);
         limits->answer_timeout_s = or_default(limits->answer_timeout_s, 30);
+        limits->handshake_timeout_s = or_default(limits->handshake_timeout_s, 10);
         limits->stop_timeout_s = or_default(limits->stop_timeout_s, 5);
         descriptors_plan(limits);
 }
@@ -514,28 +590,39 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, sock
 
 /*
  * On the Unix socket one thread passes on what workers do, at 16 µs a request: two would take turns on the same processor for
- * nothing. Elsewhere it also does the handshakes. Return: for MHD, where 0 is one thread without a pool
+ * nothing. Elsewhere it also does the handshakes. Return: threads of a pool, 0: one thread without a pool
  */
 static unsigned event_threads(const struct listener *listener, const struct http_limits *limits) {
         return listener->kind == HTTP_UNIX || limits->event_threads == 1 ? 0
                                                                          : limits->event_threads;
 }
 
+/*
+ * With epoll, libmicrohttpd 0.9.75 goes round without a pause for as long as a handshake waits for its client: one connection
+ * that sends half a ClientHello takes a whole processor. With poll it sleeps; the cost of each descriptor that a thread has is small.
+ */
+static unsigned polling(enum http_listener_kind kind) {
+        return kind == HTTP_TLS ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_TLS
+                                : MHD_USE_EPOLL_INTERNAL_THREAD;
+}
+
 static int listener_start(struct listener *listener, const struct http_limits *limits,
                           unsigned connections_max, struct error *err) {
         /* No PostProcessor, no digest authentication, no thread a connection (threats.md R-28). */
-        unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
-                MHD_USE_ERROR_LOG;
+        unsigned flags = MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                polling(listener->kind);
         unsigned threads = event_threads(listener, limits);
         /* Where the gate sees all that STRICT would refuse, it answers: with a problem, and not with MHD's HTML, whose
          * header block comes twice (threats.md R-27). */
         int strict = listener->server->reads_in_place ? 0 : 1;
-        const struct MHD_OptionItem by_kind[HTTP_LISTENER_KIND_COUNT][2] = {
-                /* MHD counts addresses, and a Unix socket has none: users are counted in connection_open(). */
-                [HTTP_UNIX] = { { MHD_OPTION_END, 0, NULL } },
-                [HTTP_TCP] = { { MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                                 (intptr_t) limits->per_address_max, NULL },
-                               { MHD_OPTION_END, 0, NULL } },
+        /* MHD counts the addresses of each daemon on its own; connection_open() counts them over all, and users too. */
+        const struct MHD_OptionItem end = { MHD_OPTION_END, 0, NULL };
+        const struct MHD_OptionItem pool[] = { { MHD_OPTION_THREAD_POOL_SIZE, threads, NULL },
+                                               end };
+        const struct MHD_OptionItem tls[] = {
+                { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) (uintptr_t) TLS_PRIORITIES },
+                { MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *) (uintptr_t) tls_retrieve },
+                end,
         };
         /* MHD closes what it is given when it stops; a start that fails leaves the caller's socket as it was. */
         int fd = fcntl(listener->fd, F_DUPFD_CLOEXEC, 0);
@@ -545,13 +632,13 @@ static int listener_start(struct listener *listener, const struct http_limits *l
         listener->mhd = MHD_start_daemon(
                 flags, /* port= */ 0, on_accept, listener, on_request, listener,
                 MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, listener->server, MHD_OPTION_LISTEN_SOCKET,
-                fd, MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
-                connections_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                (size_t) CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
-                MHD_OPTION_STRICT_FOR_CLIENT, strict, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape,
-                NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener->server,
-                MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_ARRAY,
-                by_kind[listener->kind], MHD_OPTION_END);
+                fd, MHD_OPTION_CONNECTION_LIMIT, connections_max,
+                MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY_BYTES,
+                MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_STRICT_FOR_CLIENT, strict,
+                MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+                on_completed, listener->server, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                listener, MHD_OPTION_ARRAY, listener->kind == HTTP_TLS ? tls : &end,
+                MHD_OPTION_ARRAY, threads ? pool : &end, MHD_OPTION_END);
         if (!listener->mhd)
                 return error_set(err, ERR_IO, "libmicrohttpd cannot serve the listening socket: %s",
                                  strerror(errno));
@@ -594,6 +681,8 @@ static struct http_server *server_free(struct http_server *server) {
         server->workers = workers_free(server->workers);
         mhd_end(server);
         server->connections = connections_free(server->connections);
+        server->identity = tls_identity_unref(server->identity);
+        (void) pthread_mutex_destroy(&server->identity_lock);
         free(server->listeners);
         free(server);
         return NULL;
@@ -610,7 +699,9 @@ int http_server_start(const struct http_config *config, struct http_server **ret
         server = calloc(1, sizeof(*server));
         if (!server)
                 return error_no_memory(err);
+        (void) pthread_mutex_init(&server->identity_lock, /* attr= */ NULL);
         server->config = *config;
+        server->identity = tls_identity_ref(config->identity);
         server->limits = config->limits;
         limits_fill(&server->limits);
         if (getrandom(&server->id_seed, sizeof(server->id_seed), 0) != sizeof(server->id_seed))
@@ -620,6 +711,8 @@ int http_server_start(const struct http_config *config, struct http_server **ret
         limits = (struct connection_limits){
                 .request_timeout_ms = server->limits.request_timeout_s * INT64_C(1000),
                 .answer_timeout_ms = server->limits.answer_timeout_s * INT64_C(1000),
+                .handshake_timeout_ms = server->limits.handshake_timeout_s * INT64_C(1000),
+                .per_address_max = server->limits.per_address_max,
                 .per_user_max = server->limits.per_user_max,
                 .per_owner_max = server->limits.per_owner_max,
                 .lingering_max = server->limits.descriptors_reserved / 4
@@ -672,6 +765,12 @@ struct http_counts http_server_counts(const struct http_server *server) {
                 .requests = atomic_load(&((struct http_server *) server)->requests)
         };
 
+        for (size_t i = 0; i < HTTP_STATUS_CLASSES; i++)
+                counts.answers[i] = atomic_load(&((struct http_server *) server)->answers[i]);
         connections_counts(server->connections, &counts);
         return counts;
+}
+
+bool http_server_work(struct http_server *server, struct work *work) {
+        return workers_push(server->workers, work);
 }
