@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/authority/access.h"
 #include "daemon/authority/internal.h"
+#include "daemon/authority/requests.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
 
@@ -43,12 +45,17 @@ int authority_new(struct profile_set *profiles, struct access_list *access, stru
         a->profiles = profiles_share(profiles);
         a->hello_frame = malloc(SIGNER_FRAME_MAX);
         a->recent_keys = recent_keys_new();
+        a->limiter = limiter_new();
+        a->requests = requests_new();
         a->signed_last = &a->signed_first;
-        if (!a->profiles || !a->hello_frame || !a->recent_keys) {
+        audit_set_anchor_every(a, AUDIT_ANCHOR_EVERY_S);
+        if (!a->profiles || !a->hello_frame || !a->recent_keys || !a->limiter ||
+            !a->requests) {
                 (void) authority_free(a);
                 return error_no_memory(err);
         }
-        if (signer_client_new(issue_signed_drained, a, &a->signer, err) < 0) {
+        if (signer_client_new(issue_signed_drained, a, &a->signer, err) < 0 ||
+            publisher_new(a, &a->publisher, err) < 0) {
                 (void) authority_free(a);
                 return -1;
         }
@@ -59,13 +66,22 @@ int authority_new(struct profile_set *profiles, struct access_list *access, stru
 struct authority *authority_free(struct authority *a) {
         if (!a)
                 return NULL;
+        if (a->publisher && publisher_stop(a->publisher)) {
+                signer_client_detach(a->signer); /* it may be waiting for an answer */
+                publisher_end(a->publisher);
+        }
+        a->audit = audit_free(a->audit);
         a->signer = signer_client_free(
                 a->signer); /* before the store: what was signed is still committed */
         a->store = store_close(a->store);
+        a->publisher = publisher_free(a->publisher);
+        a->peer_verifier = peer_verifier_free(a->peer_verifier);
         a->ca = ca_info_free(a->ca);
         profiles_unref(a->profiles);
         a->access = access_list_free(a->access);
         a->recent_keys = recent_keys_free(a->recent_keys);
+        a->limiter = limiter_free(a->limiter);
+        a->requests = requests_free(a->requests);
         free(a->hello_frame);
         (void) pthread_mutex_destroy(&a->lock);
         free(a);
@@ -83,6 +99,10 @@ int authority_attach_signer(struct authority *a, int fd, int64_t timeout_ms, str
                 return -1;
         }
         atomic_store(&a->prove_after_ms, 0);
+        if (!a->ca && peer_verifier_new(ca, &a->peer_verifier, err) < 0) {
+                signer_client_detach(a->signer);
+                return -1;
+        }
         if (!a->ca) {
                 a->ca = CAD_TAKE(ca);
                 return 0;
@@ -92,6 +112,8 @@ int authority_attach_signer(struct authority *a, int fd, int64_t timeout_ms, str
                 return error_set(err, ERR_SIGNER_WRONG,
                                  "the signer came back with another CA: restart cad");
         }
+        publisher_wake(a->publisher);
+        audit_signer_attached(a);
         return 0;
 }
 
@@ -112,9 +134,42 @@ int authority_open_store(struct authority *a, int state_dir_fd, unsigned readers
                 /* a CA that has signed leaves had a database: its absence is a loss, not a beginning */
                 .create = a->ca->issued_before == 0,
                 .readers = readers,
+                .revoked = publisher_changed,
+                .revoked_context = a->publisher,
         };
 
-        return store_open(state_dir_fd, &options, &a->store, err);
+        if (store_open(state_dir_fd, &options, &a->store, err) < 0)
+                return -1;
+        return audit_new(a, &a->audit, err);
+}
+
+int authority_start_publisher(struct authority *a, int state_dir_fd,
+                              const struct crl_settings *settings, struct error *err) {
+        return publisher_start(a->publisher, state_dir_fd, settings, err);
+}
+
+struct publisher *authority_publisher(const struct authority *a) {
+        return a->publisher;
+}
+
+int authority_publish(struct authority *a, const struct publish_request *rq,
+                      void (*done)(void *context, const struct error *err), void *context,
+                      struct error *err) {
+        const struct audit_event event = { .action = "crl.publish",
+                                           .principal = rq->principal->text,
+                                           .source = rq->source,
+                                           .request_id = rq->request_id };
+
+        if (access_check(rq->principal, ACTION_PUBLISH_CRL, err) < 0) {
+                audit_refused(a, rq->principal, &event, err);
+                return -1;
+        }
+        (void) audit_record(a, &event);
+        return publisher_ask(a->publisher, done, context, err);
+}
+
+void authority_quiesce(struct authority *a) {
+        (void) publisher_stop(a->publisher);
 }
 
 const struct ca_info *authority_ca(const struct authority *a) {

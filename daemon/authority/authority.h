@@ -68,6 +68,36 @@ struct profiles_ref authority_profiles(struct authority *a);
 void profiles_ref_done(struct profiles_ref *ref);
 CAD_CLEANUP_DONE(struct profiles_ref, profiles_ref_done)
 
+/* ---- CRLs: see publisher.h ---- */
+
+struct publisher;
+struct crl_settings;
+
+/** authority_start_publisher() - publish CRLs from now on; after the store was opened. @err: see publisher_start() */
+int authority_start_publisher(struct authority *a, int state_dir_fd,
+                              const struct crl_settings *settings, struct error *err);
+
+/** authority_publisher() - for who serves CRLs, settings and status */
+struct publisher *authority_publisher(const struct authority *a);
+
+/** struct publish_request - who wants CRLs made now; lent for the call */
+struct publish_request {
+        const struct principal *principal;
+        const char *source, *request_id; /* for the audit; NULL: not known */
+};
+
+/**
+ * authority_publish() - have CRLs made now; needs the right to publish
+ * @done: called once, on any thread: @err NULL when they are there
+ * Return: 0, then @done is called (perhaps before this returns); or -1 with @err (ERR_FORBIDDEN, ERR_OVERLOADED, ERR_STOPPING), then it is not
+ */
+int authority_publish(struct authority *a, const struct publish_request *rq,
+                      void (*done)(void *context, const struct error *err), void *context,
+                      struct error *err);
+
+/** authority_quiesce() - answer who waits for something that may take long: cad is about to stop */
+void authority_quiesce(struct authority *a);
+
 /* ---- issuing ---- */
 
 /** struct issue_request - a wish, as the protocol read it; lent for the call */
@@ -80,9 +110,14 @@ struct issue_request {
         int64_t lifetime_s;          /* 0: the profile's default */
         int64_t not_before;          /* 0: now, set back a little */
         const char *label;           /* NULL: none */
+        bool internal; /* by the CA for itself, through no protocol: it may ask for an internal profile (store.h: cert_row.internal) */
         const char *idempotency_key; /* NULL: none; belongs to principal, method and path */
         const char *method, *path;
         uint8_t body_hash[SHA256_SIZE];
+        const char *source, *request_id; /* for the audit: the peer's text, X-Request-Id; NULL: not known */
+        bool of_stranger; /* handed in by anybody: never of a profile that is for admins */
+        const struct request_approval *approves; /* NULL: none; the request that this approves: db/requests.h */
+        const char *requester; /* what the certificate's row says; NULL: the principal */
 };
 
 /** struct issued - a certificate that is on disk; lent for the call of issue_done */
@@ -107,6 +142,32 @@ typedef void (*issue_done)(void *context, const struct issued *issued, const str
 int authority_issue(struct authority *a, const struct issue_request *rq, issue_done done,
                     void *context, struct error *err);
 
+/** struct checked_wish - a wish that would be granted now; lent for the call of wish_checked */
+struct checked_wish {
+        const struct csr *csr;
+        const struct profile *profile;
+        const char *const *names; /* as text, lower case */
+        size_t name_count;
+        const uint8_t *spki; /* SHA-256 of its SubjectPublicKeyInfo */
+};
+
+typedef int (*wish_checked)(const struct checked_wish *wish, void *context, struct error *err);
+
+/**
+ * authority_check_wish() - what authority_issue() would refuse is refused, and nothing is issued; access is judged by the caller
+ * @use: called before this returns, where nothing is wrong with the wish; what it returns is returned
+ * @err: as authority_issue()
+ */
+int authority_check_wish(struct authority *a, const struct issue_request *rq, wish_checked use,
+                         void *context, struct error *err);
+
+/**
+ * authority_issue_again() - give once more what was given for this caller's idempotency key
+ * Return: 1 after calling @done; 0 where the key is new, or there is none; -1 with @err: ERR_IDEMPOTENCY_MISMATCH, ERR_REQUEST_MALFORMED, ERR_STORE
+ */
+int authority_issue_again(struct authority *a, const struct issue_request *rq, issue_done done,
+                          void *context, struct error *err);
+
 /* ---- looking up and revoking ---- */
 
 /** authority_find() - a certificate by serial (hex). @err: ERR_NOT_FOUND, ERR_STORE */
@@ -118,11 +179,18 @@ int authority_list(struct authority *a, const struct principal *principal,
                    const struct cert_filter *filter, const char *cursor, size_t limit,
                    store_each each, void *data, char *next, struct error *err);
 
+/** struct revoke_request - what is to become of a certificate; lent for the call */
+struct revoke_request {
+        const struct principal *principal;
+        const char *serial;              /* hex */
+        const char *reason;              /* by name, NULL: unspecified */
+        const char *source, *request_id; /* as in struct issue_request */
+};
+
 /**
  * authority_revoke() - revoke, hold or lift a hold; needs the role operator; durable when it returns
- * @reason: by name, NULL: unspecified
  * @ret:    the certificate as it is now
  * @err:    ERR_FORBIDDEN, ERR_NOT_FOUND, ERR_ALREADY_REVOKED, ERR_REASON_INVALID, ERR_STATE_CONFLICT, ERR_STORE
  */
-int authority_revoke(struct authority *a, const struct principal *principal, const char *serial,
-                     const char *reason, struct cert_row **ret, struct error *err);
+int authority_revoke(struct authority *a, const struct revoke_request *rq, struct cert_row **ret,
+                     struct error *err);

@@ -51,7 +51,7 @@ static int add_issuer(struct ca_info *ca, const struct sign_hello_issuer *told, 
         memcpy(issuer->id, told->id, sizeof(issuer->id));
         issuer->state = told->state;
         if (keep_certificate(told->der, &issuer->der, &issuer->pem, &issuer->cert, err) < 0 ||
-            public_key_from_spki(issuer->cert.spki, &key, err) < 0 ||
+            public_key_from_spki(issuer->cert.spki, RSA_BITS_MAX, &key, err) < 0 ||
             read_constraints(issuer, err) < 0)
                 return -1;
         signer_issuer_urls(ca->public_url, issuer->id, issuer->crl_url, issuer->issuer_url);

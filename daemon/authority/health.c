@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/authority/crl_health.h"
 #include "daemon/authority/internal.h"
 #include "lib/base/moment.h"
 
@@ -70,6 +71,15 @@ static void check_store(struct authority *a, struct health *h) {
                 add(h, "store", HEALTH_OK, "writes");
 }
 
+static void check_audit(struct authority *a, struct health *h) {
+        struct error err = { 0 };
+
+        if (audit_health(a, &err) < 0)
+                add(h, "audit", HEALTH_FAILING, "%s", err.text);
+        else
+                add(h, "audit", HEALTH_OK, "written and anchored");
+}
+
 static void check_expiry(struct health *h, const char *name, const char *id, int64_t not_after,
                          int64_t now) {
         char when[MOMENT_TEXT_MAX];
@@ -80,6 +90,37 @@ static void check_expiry(struct health *h, const char *name, const char *id, int
         add(h, name, state, "%s %s %s", id,
             state == HEALTH_FAILING ? "has expired at" : "is valid until",
             moment_format(not_after, when));
+        if (h->expires == 0 || not_after < h->expires) {
+                h->expires = not_after;
+                (void) snprintf(h->expires_text, sizeof(h->expires_text), "the certificate of %s %s %s", id,
+                                not_after < now ? "has expired at" : "expires at", when);
+        }
+}
+
+/* ---- CRLs ---- */
+
+/* One row for the intermediates', whichever stands worst, and one for the root's. */
+static void check_crls(struct authority *a, struct health *h, int64_t now) {
+        struct publisher_status status;
+        enum health_state worst = HEALTH_OK;
+        char text[ERROR_TEXT_MAX] = "", worst_text[ERROR_TEXT_MAX] = "";
+
+        for (size_t i = 0; publisher_status(a->publisher, i, now, &status); i++) {
+                enum health_state state;
+
+                if (status.expired)
+                        continue;
+                state = crl_judge(&status, now, text, sizeof(text));
+
+                if (strcmp(status.issuer, SIGNER_ROOT_ID) == 0) {
+                        add(h, "root_crl", state, "%s", text);
+                } else if (state > worst || !worst_text[0]) {
+                        worst = state;
+                        memcpy(worst_text, text, sizeof(worst_text));
+                }
+        }
+        if (worst_text[0])
+                add(h, "crl", worst, "%s", worst_text);
 }
 
 static void check_keys(const struct ca_info *ca, struct health *h) {
@@ -100,16 +141,36 @@ static void check_keys(const struct ca_info *ca, struct health *h) {
                 add(h, "separation", HEALTH_OK, "cad and cad-signer run as two users");
 }
 
+/* ---- what others watch ---- */
+
+void authority_add_health(struct authority *a, const struct health_source *source) {
+        if (a->health_source_count < HEALTH_SOURCES_MAX)
+                a->health_sources[a->health_source_count++] = *source;
+}
+
+static void check_sources(const struct authority *a, struct health *h, int64_t now) {
+        for (size_t i = 0; i < a->health_source_count; i++) {
+                const struct health_source *source = &a->health_sources[i];
+                CAD_AUTO(buffer_done) struct buffer detail = { 0 };
+                enum health_state state = source->check(source->context, now, &detail);
+
+                add(h, source->name, state, "%s", buffer_string(&detail));
+        }
+}
+
 void authority_health(struct authority *a, int64_t now, struct health *ret) {
         struct health h = { .state = HEALTH_OK };
 
         check_signer(a, &h);
         check_store(a, &h);
+        check_audit(a, &h);
         if (a->ca) {
                 check_expiry(&h, "root", "root", a->ca->root.validity.not_after, now);
                 check_expiry(&h, "issuer", ca_info_active(a->ca)->id,
                              ca_info_active(a->ca)->cert.validity.not_after, now);
+                check_crls(a, &h, now);
                 check_keys(a->ca, &h);
         }
+        check_sources(a, &h, now);
         *ret = h;
 }

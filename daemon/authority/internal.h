@@ -6,7 +6,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "daemon/authority/audit.h"
 #include "daemon/authority/authority.h"
+#include "daemon/authority/health.h"
+#include "daemon/authority/limiter.h"
+#include "daemon/authority/peer_certificate.h"
+#include "daemon/authority/publisher.h"
 #include "daemon/authority/recent_keys.h"
 #include "daemon/signer/client.h"
 
@@ -21,9 +26,18 @@ struct issuance;
 struct authority {
         struct signer_client *signer;
         struct ca_info *ca;
+        struct peer_verifier *peer_verifier; /* of the CA above, and as old */
         struct store *store;
+        struct audit *audit; /* as long as the store is open */
+        _Atomic int64_t anchor_every_s;
+        struct publisher *publisher;
         struct recent_keys *recent_keys;
+        struct limiter *limiter; /* of wrong guesses, for every way in */
+        _Atomic int64_t token_ms; /* that the newest token has in its id */
+        struct requests *requests; /* see requests.h */
         uint8_t *hello_frame;
+        struct health_source health_sources[HEALTH_SOURCES_MAX];
+        size_t health_source_count;
 
         pthread_mutex_t lock; /* over what can be replaced while it runs */
         struct shared_profiles *profiles;
@@ -38,6 +52,33 @@ struct authority {
                 prove_after_ms; /* monotonic: when the next leaf's signature is proved through the chain; 0: now */
         atomic_uint in_work; /* issuances that have begun and are not answered */
 };
+
+/** struct renewal - what is to be renewed; made by authority_renew() alone, which has seen that the caller may */
+struct renewal {
+        const struct cert_row *row; /* lent for the call, as is all of it */
+        struct cert cert;           /* views into @row */
+};
+
+/** renewal_judge() - whether this certificate may be renewed now, by this caller, under the profile of today. @err: see authority_renew() */
+int renewal_judge(struct authority *a, const struct renewal *renewal,
+                  const struct principal *principal, const struct profile *profile, int64_t now,
+                  struct error *err);
+
+/** renewal_check_csr() - a CSR for a new key wants the names that the certificate has, or none. @err: ERR_NAME_NOT_ALLOWED */
+int renewal_check_csr(const struct renewal *renewal, const struct san_list *names,
+                      const struct csr *csr, struct error *err);
+
+/** renewal_times() - how long the new one is good for, and from when: 0 is what the profile says */
+void renewal_times(const struct authority *a, const struct renewal *renewal,
+                   const struct profile *profile, int64_t now, int64_t *ret_not_before,
+                   int64_t *ret_lifetime_s);
+
+/**
+ * issue_begin() - what authority_issue() and authority_renew() share, after they have looked at the caller's right
+ * @renewal: NULL: none. Its names stand in for those of @rq and of the CSR, which may be empty: then its key, too
+ */
+int issue_begin(struct authority *a, const struct issue_request *rq, const struct renewal *renewal,
+                issue_done done, void *context, struct error *err);
 
 /** issue_signed_drained() - hand all that was signed to the store, as one batch, or say how many microseconds to wait for more; on the
  *  reader's thread */

@@ -13,8 +13,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/authority/access.h"
 #include "daemon/authority/authority.h"
 #include "daemon/authority/internal.h"
+#include "daemon/authority/tokens.h"
+#include "db/requests.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
@@ -28,6 +31,8 @@
 #define GATHER_EACH_US 50 /* about what each of the others still takes */
 #define GATHER_ENOUGH 64  /* certificates that make a batch worth committing at once */
 
+#define AUDIT_NAMES_MAX 160 /* bytes of names in a row of the audit; the certificate has all */
+
 #define CONTAINER_OF(pointer, type, member) \
         ((type *) (void *) ((char *) (pointer) -offsetof(type, member)))
 
@@ -40,7 +45,13 @@ struct issuance {
         struct store_issue put;
 
         struct profiles_ref profiles;
+        struct token_grant *grant; /* NULL: it is not asked for with a token */
         struct csr *csr;
+        const struct renewal *renewal; /* while it is checked; NULL: none */
+        struct public_key *old_key;    /* of what is renewed with the key that it has … */
+        struct buffer old_spki;
+        const struct public_key *public_key; /* … or of the CSR */
+        uint8_t renews[STORE_SERIAL_MAX];
         struct san_list own_names; /* where the request names them */
         const struct san_list *names;
         const struct ca_info_issuer *issuer;
@@ -50,18 +61,28 @@ struct issuance {
         struct buffer texts; /* of names, one after the other */
         const char *name_texts[SAN_COUNT_MAX];
         char subject[DN_TEXT_MAX];
-        char requester[PRINCIPAL_TEXT_MAX];
+        enum principal_kind principal_kind;
+        char principal[PRINCIPAL_TEXT_MAX], requester[PRINCIPAL_TEXT_MAX + 32];
+        struct request_approval approval;
+        struct audit_event approval_event;
         char *label, *key, *method, *path;
         struct idempotency idempotency;
         bool validity_cut, key_used_before;
+        struct audit_event event; /* of its making, with these texts */
+        char serial[2 * SERIAL_MAX + 1], source[AUDIT_WHO_MAX], request_id[AUDIT_WORD_MAX],
+                detail[AUDIT_NAMES_MAX + PROFILE_NAME_MAX + 2 * SERIAL_MAX + 48];
 };
 
 static struct issuance *issuance_free(struct issuance *i) {
         if (!i)
                 return NULL;
-        (void) atomic_fetch_sub(&i->authority->in_work, 1);
+        if (i->done)
+                (void) atomic_fetch_sub(&i->authority->in_work, 1);
         profiles_ref_done(&i->profiles);
+        i->grant = token_grant_free(i->grant);
         i->csr = csr_free(i->csr);
+        i->old_key = public_key_free(i->old_key);
+        buffer_done(&i->old_spki);
         san_list_done(&i->own_names);
         buffer_done(&i->der);
         buffer_done(&i->texts);
@@ -77,47 +98,90 @@ CAD_CLEANUP(struct issuance, issuance_free)
 /* ---- what is wanted ---- */
 
 static int read_csr(struct issuance *i, const struct issue_request *rq, struct error *err) {
-        if (csr_from_text(rq->csr, &i->csr, err) < 0)
+        if (csr_from_text(rq->csr, i->wish.profile->rsa_bits_max, &i->csr, err) < 0)
                 return error_name_field(err, "csr");
+        i->public_key = i->csr->key;
+        i->wish.spki = i->csr->spki;
         return profile_check_csr(i->wish.profile, i->csr, err);
 }
 
+/* The key stays: proof of possession was given when it was certified first, and by whom it is renewed is known. */
+static int read_old_key(struct issuance *i, struct error *err) {
+        buffer_append(&i->old_spki, i->renewal->cert.spki);
+        if (i->old_spki.failed)
+                return error_no_memory(err);
+        i->wish.spki = buffer_bytes(&i->old_spki);
+        if (public_key_from_spki(i->wish.spki, i->wish.profile->rsa_bits_max, &i->old_key, err) < 0)
+                return error_name_field(err, "csr.key");
+        i->public_key = i->old_key;
+        return 0;
+}
+
+/* The names are those of the certificate itself, whatever its row says. */
+static int read_renewal(struct issuance *i, const struct issue_request *rq, int64_t now,
+                        struct error *err) {
+        const struct renewal *renewal = i->renewal;
+
+        memcpy(i->renews, renewal->row->serial.data, renewal->row->serial.size);
+        i->put.renews = BYTES(i->renews, renewal->row->serial.size);
+        if (renewal_judge(i->authority, renewal, rq->principal, i->wish.profile, now, err) < 0 ||
+            san_list_from_der(&i->own_names, renewal->cert.san, "names", err) < 0)
+                return -1;
+        if (rq->csr.size == 0)
+                return read_old_key(i, err);
+        if (read_csr(i, rq, err) < 0)
+                return -1;
+        return renewal_check_csr(renewal, &i->own_names, i->csr, err);
+}
+
+/* The built-in one stays what it is, whatever a file of its name says: [Access] counts on it. */
+static bool admins_alone(const struct profile *profile) {
+        return profile->enrolment == ENROLMENT_ADMIN || strcmp(profile->name, PROFILE_ADMIN) == 0;
+}
+
 static int choose_profile(struct issuance *i, const struct issue_request *rq, struct error *err) {
-        i->wish.profile = profiles_find(i->profiles.set,
-                                        rq->profile ? rq->profile : DEFAULT_PROFILE, err);
+        const char *name = rq->profile ? rq->profile : DEFAULT_PROFILE;
+
+        if (i->grant && token_grant_profile(i->grant, rq->profile, &name, err) < 0)
+                return -1;
+        i->wish.profile = profiles_find(i->profiles.set, name, err);
         if (!i->wish.profile)
                 return -1;
-        if (i->wish.profile->enrolment == ENROLMENT_INTERNAL)
+        if (i->grant && token_check_profile(i->wish.profile, err) < 0)
+                return -1;
+        if (i->wish.profile->enrolment == ENROLMENT_INTERNAL && !rq->internal)
                 return error_set_field(err, ERR_FORBIDDEN, "profile",
                                        "the profile '%s' is the CA's own: nobody asks for it",
                                        i->wish.profile->name);
-        if (i->wish.profile->enrolment != ENROLMENT_ADMIN)
+        if (!admins_alone(i->wish.profile))
                 return 0;
-        if (!rq->principal->on_unix_socket)
+        if (rq->of_stranger)
                 return error_set_field(
                         err, ERR_FORBIDDEN, "profile",
-                        "certificates of the profile '%s' are issued on the Unix socket alone",
+                        "certificates of the profile '%s' are not given on request: an admin issues them on the Unix socket",
                         i->wish.profile->name);
-        return principal_require(rq->principal, ROLE_ADMIN, "this profile", err);
+        if (access_check(rq->principal, ACTION_ISSUE_ADMIN, err) < 0)
+                return error_name_field(err, "profile");
+        return 0;
 }
 
 static int check_key(struct issuance *i, struct error *err) {
-        if (profile_check_key(i->wish.profile, i->csr->key, err) < 0)
+        if (profile_check_key(i->wish.profile, i->public_key, err) < 0)
                 return error_name_field(err, "csr.key");
-        if (ca_info_owns_key(i->authority->ca, i->csr->spki))
+        if (ca_info_owns_key(i->authority->ca, i->wish.spki))
                 return error_set_field(
                         err, ERR_KEY_RESERVED, "csr.key",
                         "the key is one of this CA's own: make a key of your own for the certificate");
-        i->wish.spki = i->csr->spki;
-        i->wish.key_type = public_key_type(i->csr->key);
+        i->wish.key_type = public_key_type(i->public_key);
         return 0;
 }
 
 /* The names that the request gives stand in for all of the CSR's: a CSR made by a device may know only its own idea of them. */
 static int choose_names(struct issuance *i, const struct issue_request *rq, struct error *err) {
-        const char *field = rq->name_count ? "names" : "csr.san";
+        bool given = i->renewal || rq->name_count;
+        const char *field = given ? "names" : "csr.san";
 
-        i->names = rq->name_count ? &i->own_names : &i->csr->names;
+        i->names = given ? &i->own_names : &i->csr->names;
         if (rq->name_count > SAN_COUNT_MAX)
                 return error_set_field(err, ERR_NAMES_TOO_MANY, "names",
                                        "there are %zu names: a certificate has %d at most",
@@ -127,9 +191,10 @@ static int choose_names(struct issuance *i, const struct issue_request *rq, stru
                         return error_name_field(err, "names[%zu]", n);
         i->wish.names = i->names;
         if (profile_check_names(i->wish.profile, i->names, field, err) == 0 &&
-            constraints_check_list(i->issuer->constraints, i->names, field, err) == 0)
+            constraints_check_list(i->issuer->constraints, i->names, field, err) == 0 &&
+            (!i->grant || grant_covers_all(&i->grant->names, i->names, field, err) == 0))
                 return 0;
-        if (!rq->name_count && i->csr->names_from_cn)
+        if (!given && i->csr->names_from_cn)
                 (void) snprintf(err->field, sizeof(err->field), "csr.subject.CN");
         return -1;
 }
@@ -164,7 +229,10 @@ static void choose_common_name(struct issuance *i) {
         const char *first = NULL;
         char wanted[SAN_TEXT_MAX];
 
-        (void) text_printable(i->csr->common_name, wanted, sizeof(wanted));
+        if (i->renewal)
+                (void) dn_common_name(i->renewal->cert.subject, wanted, sizeof(wanted));
+        else
+                (void) text_printable(i->csr->common_name, wanted, sizeof(wanted));
         text_lower(wanted);
         for (size_t n = 0; n < i->names->count; n++) {
                 if (!fits_common_name(&i->names->items[n], i->name_texts[n]))
@@ -200,8 +268,9 @@ static int check_key_history(struct issuance *i, struct error *err) {
                 return error_set_field(
                         err, ERR_KEY_RESERVED, "csr.key",
                         "a certificate with this key was revoked because the key was compromised: make a new key");
-        i->key_used_before = recent_keys_note(i->authority->recent_keys, i->put.row.spki,
-                                              hash_names(i));
+        if (i->done) /* a wish that is only looked at leaves no trace */
+                i->key_used_before = recent_keys_note(i->authority->recent_keys, i->put.row.spki,
+                                                      hash_names(i));
         return 0;
 }
 
@@ -214,31 +283,132 @@ static int keep_request(struct issuance *i, const struct issue_request *rq, stru
         if (rq->label && (strlen(rq->label) > LABEL_MAX || !utf8_valid(bytes_of(rq->label))))
                 return error_set_field(err, ERR_BODY_MALFORMED, "label",
                                        "a label has at most %d bytes of UTF-8", LABEL_MAX);
-        (void) snprintf(i->requester, sizeof(i->requester), "%s", rq->principal->text);
-        if (copy_text(rq->label, &i->label, err) < 0 ||
+        i->put.row.internal = rq->internal;
+        i->principal_kind = rq->principal->kind;
+        (void) snprintf(i->principal, sizeof(i->principal), "%s", rq->principal->text);
+        (void) snprintf(i->requester, sizeof(i->requester), "%s",
+                        rq->requester ? rq->requester : rq->principal->text);
+        if (copy_text(rq->label || !i->grant ? rq->label : i->grant->row->label, &i->label, err) <
+                    0 ||
             copy_text(rq->idempotency_key, &i->key, err) < 0 ||
             copy_text(rq->method, &i->method, err) < 0 || copy_text(rq->path, &i->path, err) < 0)
                 return -1;
         i->idempotency = (struct idempotency){
-                .principal = i->requester, .method = i->method, .path = i->path, .key = i->key
+                .principal = i->principal, .method = i->method, .path = i->path, .key = i->key
         };
         memcpy(i->idempotency.body_hash, rq->body_hash, sizeof(i->idempotency.body_hash));
+        (void) snprintf(i->source, sizeof(i->source), "%s", rq->source ? rq->source : "");
+        (void) snprintf(i->request_id, sizeof(i->request_id), "%s",
+                        rq->request_id ? rq->request_id : "");
+        if (rq->approves) {
+                i->approval = *rq->approves;
+                i->approval.decided_by = i->principal;
+                i->put.approves = &i->approval;
+        }
         return 0;
 }
 
 /* Everything that can be refused, the cheap before the dear. */
 static int check(struct issuance *i, const struct issue_request *rq, int64_t now,
                  struct error *err) {
-        if (choose_profile(i, rq, err) < 0 || read_csr(i, rq, err) < 0 || check_key(i, err) < 0 ||
-            choose_names(i, rq, err) < 0 || write_name_texts(i, err) < 0 ||
+        int64_t not_before = rq->not_before, lifetime_s = rq->lifetime_s;
+
+        if (choose_profile(i, rq, err) < 0 ||
+            (i->renewal ? read_renewal(i, rq, now, err) : read_csr(i, rq, err)) < 0)
+                return -1;
+        if (i->renewal)
+                renewal_times(i->authority, i->renewal, i->wish.profile, now, &not_before,
+                              &lifetime_s);
+        if (i->grant && token_grant_times(i->grant, i->wish.profile, rq->not_before, &lifetime_s,
+                                          err) < 0)
+                return -1;
+        if (check_key(i, err) < 0 || choose_names(i, rq, err) < 0 || write_name_texts(i, err) < 0 ||
             keep_request(i, rq, err) < 0 ||
-            cert_validity(i->wish.profile, now, rq->not_before, rq->lifetime_s,
+            cert_validity(i->wish.profile, now, not_before, lifetime_s,
                           &i->issuer->cert.validity, &i->wish.validity, &i->validity_cut, err) < 0)
                 return -1;
         choose_common_name(i);
-        if (csr_verify(i->csr, err) < 0)
+        if (i->csr && csr_verify(i->csr, err) < 0)
                 return error_name_field(err, "csr");
         return check_key_history(i, err);
+}
+
+/* ---- the audit ---- */
+
+/* "server: nas.lan, 192.168.1.10, and 3 more" */
+static void describe(struct issuance *i) {
+        size_t used = (size_t) snprintf(i->detail, sizeof(i->detail), "%s:", i->wish.profile->name);
+
+        for (size_t n = 0; n < i->names->count; n++) {
+                if (used + strlen(i->name_texts[n]) > AUDIT_NAMES_MAX) {
+                        (void) snprintf(i->detail + used, sizeof(i->detail) - used,
+                                        "%s %zu%s", n ? ", and" : "", i->names->count - n,
+                                        n ? " more" : " long names");
+                        return;
+                }
+                used += (size_t) snprintf(i->detail + used, sizeof(i->detail) - used, "%s %s",
+                                          n ? "," : "", i->name_texts[n]);
+        }
+}
+
+/* "server: nas.lan; renews 0199…" */
+static void describe_renewal(struct issuance *i) {
+        char hex[2 * STORE_SERIAL_MAX + 1];
+        size_t used = strlen(i->detail);
+
+        if (i->put.renews.size)
+                (void) snprintf(i->detail + used, sizeof(i->detail) - used, "; renews %s",
+                                hex_encode(i->put.renews, hex));
+}
+
+static const char *action_of(bool renews) {
+        return renews ? "certificate.renew" : "certificate.issue";
+}
+
+/* In the transaction of the certificate: both or neither. */
+static void fill_event(struct issuance *i) {
+        describe(i);
+        describe_renewal(i);
+        i->event = (struct audit_event){
+                .at = i->put.row.issued_at,
+                .action = action_of(i->put.renews.size > 0),
+                .principal = i->principal,
+                .source = i->source,
+                .object = hex_encode(i->put.row.serial, i->serial),
+                .detail = i->detail,
+                .request_id = i->request_id,
+        };
+        i->put.audit = &i->event;
+        if (!i->put.approves)
+                return;
+        i->approval_event = i->event;
+        i->approval_event.action = "request.approve";
+        i->approval_event.object = i->approval.code;
+        i->approval_event.detail = i->serial;
+        i->approval.audit = &i->approval_event;
+}
+
+/* @renews: the serial of what was to be renewed; empty: none was */
+static void note_refusal(struct authority *a, const struct issue_request *rq, struct bytes renews,
+                         const struct error *err) {
+        char hex[2 * STORE_SERIAL_MAX + 1];
+        const struct audit_event what = { .action = action_of(renews.size > 0),
+                                          .source = rq->source,
+                                          .object = hex_encode(renews, hex),
+                                          .request_id = rq->request_id };
+
+        audit_refused(a, rq->principal, &what, err);
+}
+
+/* The same when the request is gone: what signer or transaction refuse. */
+static void note_late_refusal(struct issuance *i, const struct error *err) {
+        struct principal principal = { .kind = i->principal_kind };
+        const struct issue_request rq = { .principal = &principal,
+                                          .source = i->source,
+                                          .request_id = i->request_id };
+
+        memcpy(principal.text, i->principal, sizeof(principal.text));
+        note_refusal(i->authority, &rq, i->put.renews, err);
 }
 
 /* ---- committed ---- */
@@ -252,6 +422,8 @@ static void on_committed(struct store_op *op, const struct error *err) {
                 .key_used_before = i->key_used_before,
         };
 
+        if (err)
+                note_late_refusal(i, err);
         i->done(i->context, err ? NULL : &issued, err);
 }
 
@@ -306,6 +478,7 @@ static void fill_row(struct issuance *i, const struct cert *cert, int64_t now) {
         row->label = i->label;
         row->der = buffer_bytes(&i->der);
         cert_fingerprint(row->der, row->fingerprint);
+        fill_event(i);
 }
 
 /*
@@ -356,6 +529,7 @@ static void on_signed(struct signer_call *call, const char *issuer, struct bytes
                 err = &wrong;
         }
         if (err) {
+                note_late_refusal(i, err);
                 i->done(i->context, NULL, err);
                 (void) issuance_free(i);
                 return;
@@ -422,17 +596,56 @@ static int replay(struct authority *a, const struct issue_request *rq, int64_t n
         return 1;
 }
 
+int authority_issue_again(struct authority *a, const struct issue_request *rq, issue_done done,
+                          void *context, struct error *err) {
+        return replay(a, rq, moment_now(), done, context, err);
+}
+
+int authority_check_wish(struct authority *a, const struct issue_request *rq, wish_checked use,
+                         void *context, struct error *err) {
+        CAD_AUTO(issuance_free) struct issuance *i = calloc(1, sizeof(*i));
+        struct checked_wish checked;
+
+        if (!i)
+                return error_no_memory(err);
+        i->authority = a;
+        i->issuer = ca_info_active(a->ca);
+        i->profiles = authority_profiles(a);
+        if (check(i, rq, moment_now(), err) < 0)
+                return -1;
+        checked = (struct checked_wish){ .csr = i->csr,
+                                         .profile = i->wish.profile,
+                                         .names = i->name_texts,
+                                         .name_count = i->names->count,
+                                         .spki = i->put.row.spki };
+        return use(&checked, context, err);
+}
+
 int authority_issue(struct authority *a, const struct issue_request *rq, issue_done done,
                     void *context, struct error *err) {
+        if (access_check(rq->principal, ACTION_ISSUE, err) < 0) {
+                note_refusal(a, rq, /* renews= */ BYTES_NONE, err);
+                return -1;
+        }
+        return issue_begin(a, rq, /* renewal= */ NULL, done, context, err);
+}
+
+static int begin(struct authority *a, const struct issue_request *rq, const struct renewal *renewal,
+                 issue_done done, void *context, struct error *err) {
         CAD_AUTO(issuance_free) struct issuance *i = NULL;
+        CAD_AUTO(token_grant_free) struct token_grant *grant = NULL;
         int64_t now = moment_now();
         int replayed;
 
-        if (principal_require(rq->principal, ROLE_OPERATOR, "issuing a certificate", err) < 0)
+        /* the grant first: what has used it up before now is found when it is looked for after */
+        if (rq->principal->kind == PRINCIPAL_TOKEN &&
+            tokens_grant(a, rq->principal, &grant, err) < 0)
                 return -1;
         replayed = replay(a, rq, now, done, context, err);
         if (replayed != 0)
                 return replayed < 0 ? -1 : 0;
+        if (grant && token_row_check(grant->row, now, err) < 0)
+                return -1;
         i = calloc(1, sizeof(*i));
         if (!i)
                 return error_no_memory(err);
@@ -443,11 +656,24 @@ int authority_issue(struct authority *a, const struct issue_request *rq, issue_d
         i->context = context;
         i->issuer = ca_info_active(a->ca);
         i->profiles = authority_profiles(a);
+        i->renewal = renewal;
+        if (grant)
+                i->put.token_id = grant->id;
+        i->grant = CAD_TAKE(grant);
         if (check(i, rq, now, err) < 0)
                 return -1;
+        i->renewal = NULL; /* lent for the call */
         i->put.idempotency = i->key ? &i->idempotency : NULL;
         if (ask_signer(i, err) < 0)
                 return -1;
         (void) CAD_TAKE(i); /* on_signed() has it now, or had it */
         return 0;
+}
+
+int issue_begin(struct authority *a, const struct issue_request *rq, const struct renewal *renewal,
+                issue_done done, void *context, struct error *err) {
+        if (begin(a, rq, renewal, done, context, err) == 0)
+                return 0;
+        note_refusal(a, rq, renewal ? renewal->row->serial : BYTES_NONE, err);
+        return -1;
 }

@@ -13,6 +13,7 @@
 #include "lib/base/text.h"
 
 #define ACCESS_MAX 256 /* entries of [Access] */
+#define SPKI_HASH_SIZE 32
 
 enum access_kind {
         ACCESS_UID,
@@ -197,18 +198,40 @@ void principal_of_peer(const struct access_list *list, const struct peer_identit
         *ret = p;
 }
 
-int principal_require(const struct principal *principal, enum role role, const char *what,
-                      struct error *err) {
-        if (principal->role >= role)
-                return 0;
-        return error_set(
-                err, ERR_FORBIDDEN,
-                "you are %s, with the role %s: %s wants the role %s. An admin gives it with [Access] %s%s= in cad.conf, "
-                "or use sudo",
-                principal->text[0] ? principal->text : "anonymous", role_name(principal->role),
-                what, role_name(role),
-                role == ROLE_ADMIN              ? "A"
-                        : role == ROLE_OPERATOR ? "O"
-                                                : "R",
-                role_name(role) + 1);
+static bool has_name(const struct certificate_identity *certificate, const char *name) {
+        if (certificate->label && strcmp(certificate->label, name) == 0)
+                return true;
+        for (size_t i = 0; i < certificate->name_count; i++)
+                if (strcasecmp(certificate->names[i], name) == 0)
+                        return true;
+        return false;
+}
+
+static bool entry_names(const struct access_entry *entry,
+                        const struct certificate_identity *certificate) {
+        char spki[2 * SPKI_HASH_SIZE + 1];
+
+        switch (entry->kind) {
+        case ACCESS_CERT:
+                return has_name(certificate, entry->text);
+        case ACCESS_SPKI:
+                return strcmp(hex_encode(BYTES(certificate->spki, SPKI_HASH_SIZE), spki),
+                              entry->text) == 0;
+        case ACCESS_UID:
+        case ACCESS_GID:
+                return false; /* proved by the kernel, not by TLS */
+        }
+        return false;
+}
+
+enum role access_role_of_certificate(const struct access_list *list,
+                                     const struct certificate_identity *certificate) {
+        enum role role = ROLE_PUBLIC;
+
+        if (strcmp(certificate->profile, PROFILE_ADMIN) != 0)
+                return role;
+        for (size_t i = 0; i < list->count; i++)
+                if (list->entries[i].role > role && entry_names(&list->entries[i], certificate))
+                        role = list->entries[i].role;
+        return role;
 }
