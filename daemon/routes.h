@@ -3,12 +3,9 @@
  */
 #pragma once
 
-#include "daemon/authority/principal.h"
+#include "daemon/callers.h"
 #include "daemon/http/router.h"
 
+/* struct route.access is an enum action (access.h): what a row does, and so who may call it. */
 extern const struct route cad_routes[];
 extern const size_t cad_routes_count;
-
-/** route_authorize() - http_config.authorize: attach the principal, and hold its role against the row's (struct route.access is an enum role) */
-int route_authorize(void *context, struct exchange *x, const struct route *route,
-                    struct error *err);

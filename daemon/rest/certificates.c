@@ -261,13 +261,20 @@ void rest_certificate_revoke(struct exchange *x) {
         struct revoke_body body = { 0 };
         struct error err = { 0 };
         const char *serial = exchange_param(x, "serial");
+        struct revoke_request rq = { .principal = rest_principal(x),
+                                     .serial = serial,
+                                     .source = exchange_peer(x)->text,
+                                     .request_id = exchange_request_id(x) };
         const struct log_field fields[] = { { "CAD_SERIAL", serial },
                                             { "CAD_PRINCIPAL", rest_principal(x)->text },
                                             { "CAD_REQUEST_ID", exchange_request_id(x) } };
 
-        if (read_revoke_body(x, &document, &body, &err) < 0 ||
-            authority_revoke(rest_authority(x), rest_principal(x), serial, body.reason, &row,
-                             &err) < 0) {
+        if (read_revoke_body(x, &document, &body, &err) < 0) {
+                exchange_problem(x, &err);
+                return;
+        }
+        rq.reason = body.reason;
+        if (authority_revoke(rest_authority(x), &rq, &row, &err) < 0) {
                 exchange_problem(x, &err);
                 return;
         }

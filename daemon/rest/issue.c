@@ -8,30 +8,17 @@
 #include "daemon/http/json.h"
 #include "daemon/http/media.h"
 #include "daemon/rest/certificate_form.h"
+#include "daemon/rest/issue_body.h"
 #include "daemon/rest/rest.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
 #include "lib/pki/pem.h"
 
-/* What the body said; texts are lent by the document or by the exchange. */
-struct issue_body {
-        json_t *document;
-        const char *csr;
-        const char *profile;
-        const json_t *names;
-        const char *validity;
-        const char *not_before;
-        const char *label;
-        const char *name_list[SAN_COUNT_MAX + 1];
-        struct buffer decoded; /* of a CSR that came in base64 */
-};
-
-static void issue_body_done(struct issue_body *body) {
+void issue_body_done(struct issue_body *body) {
         json_decref(body->document);
         buffer_done(&body->decoded);
 }
-CAD_CLEANUP_DONE(struct issue_body, issue_body_done)
 
 static const struct json_member issue_members[] = {
         { "csr", JSON_MEMBER_TEXT, JSON_TO(struct issue_body, csr), true, REST_CSR_BODY_MAX },
@@ -76,15 +63,15 @@ static int read_times(const struct issue_body *body, struct issue_request *rq, s
 }
 
 /* PEM as it is; without armour it can only be base64 of DER, since JSON holds no octets. */
-static int read_csr_text(struct issue_body *body, struct issue_request *rq, struct error *err) {
-        rq->csr = bytes_of(body->csr);
-        if (strstr(body->csr, "-----"))
+int rest_csr_text(const char *text, struct buffer *decoded, struct bytes *ret, struct error *err) {
+        *ret = bytes_of(text);
+        if (strstr(text, "-----"))
                 return 0;
-        if (base64_decode(rq->csr, &body->decoded) < 0)
+        if (base64_decode(*ret, decoded) < 0)
                 return error_set_field(
                         err, ERR_CSR_MALFORMED, "csr",
                         "the CSR is neither PEM (-----BEGIN CERTIFICATE REQUEST-----) nor base64 of DER");
-        rq->csr = buffer_bytes(&body->decoded);
+        *ret = buffer_bytes(decoded);
         return 0;
 }
 
@@ -102,13 +89,13 @@ static int read_json_body(struct exchange *x, struct issue_body *body, struct is
                 return -1;
         rq->profile = body->profile;
         rq->label = body->label;
-        if (read_csr_text(body, rq, err) < 0 || read_names(body, rq, err) < 0)
+        if (rest_csr_text(body->csr, &body->decoded, &rq->csr, err) < 0 || read_names(body, rq, err) < 0)
                 return -1;
         return read_times(body, rq, err);
 }
 
-static int read_body(struct exchange *x, struct issue_body *body, struct issue_request *rq,
-                     struct error *err) {
+int issue_body_read(struct exchange *x, struct issue_body *body, struct issue_request *rq,
+                    struct error *err) {
         char type[MEDIA_TYPE_MAX];
 
         if (media_type_parse(exchange_header(x, "Content-Type"), type, err) < 0)
@@ -154,7 +141,7 @@ static void log_issued(struct exchange *x, const struct issued *issued, const ch
                    issued->row->name_count > 1 ? ", …" : "");
 }
 
-static void on_issued(void *context, const struct issued *issued, const struct error *err) {
+void rest_issued(void *context, const struct issued *issued, const struct error *err) {
         struct exchange *x = context;
         CAD_AUTO(buffer_done) struct buffer out = { 0 };
         char location[64 + 2 * STORE_SERIAL_MAX], serial[2 * STORE_SERIAL_MAX + 1];
@@ -190,19 +177,21 @@ void rest_certificate_issue(struct exchange *x) {
                 .idempotency_key = exchange_header(x, "Idempotency-Key"),
                 .method = "POST",
                 .path = "/v1/certificates",
+                .source = exchange_peer(x)->text,
+                .request_id = exchange_request_id(x),
         };
         enum certificate_form form;
         struct error err = { 0 };
 
         if (certificate_form_choose(exchange_header(x, "Accept"), &form, &err) < 0 ||
-            read_body(x, &body, &rq, &err) < 0) {
+            issue_body_read(x, &body, &rq, &err) < 0) {
                 exchange_problem(x, &err);
                 return;
         }
         if (rq.idempotency_key)
                 sha256(exchange_body(x), rq.body_hash);
         exchange_defer(x);
-        if (authority_issue(rest_authority(x), &rq, on_issued, x, &err) < 0) {
+        if (authority_issue(rest_authority(x), &rq, rest_issued, x, &err) < 0) {
                 exchange_problem(x, &err);
                 exchange_send(x);
         }

@@ -1,0 +1,259 @@
+/*
+ * POST and GET /v1/tokens, GET and DELETE of one. The token itself is in one answer, the first, and in no log.
+ */
+#include <string.h>
+
+#include "daemon/authority/tokens.h"
+#include "daemon/http/json.h"
+#include "daemon/http/media.h"
+#include "daemon/rest/rest.h"
+#include "lib/base/log.h"
+#include "lib/base/moment.h"
+#include "lib/base/text.h"
+
+#define LIST_DEFAULT 100
+
+/* ---- a token in JSON ---- */
+
+static void member_text(struct buffer *out, const char *name, const char *value) {
+        buffer_format(out, ",\"%s\":", name);
+        json_append_text(out, value);
+}
+
+static void member_moment(struct buffer *out, const char *name, int64_t t) {
+        char text[MOMENT_TEXT_MAX];
+
+        if (t)
+                member_text(out, name, moment_format(t, text));
+}
+
+/* Without the closing brace. */
+static void token_json_open(struct buffer *out, const struct token_row *row, int64_t now) {
+        char validity[DURATION_TEXT_MAX];
+
+        buffer_format(out, "{\"id\":\"%s\",\"status\":\"%s\"", row->id,
+                      token_status_name(token_row_status(row, now)));
+        member_text(out, "profile", row->profile);
+        buffer_text(out, ",\"names\":[");
+        for (size_t i = 0; i < row->name_count; i++) {
+                buffer_text(out, i ? "," : "");
+                json_append_text(out, row->names[i]);
+        }
+        buffer_text(out, "]");
+        if (row->validity_max_s)
+                member_text(out, "validity", duration_format(row->validity_max_s, validity));
+        buffer_format(out, ",\"uses\":%lld,\"used\":%lld", (long long) row->uses,
+                      (long long) row->used);
+        member_moment(out, "created_at", row->created_at);
+        member_moment(out, "expires_at", row->expires_at);
+        member_moment(out, "last_used_at", row->last_used_at);
+        member_moment(out, "revoked_at", row->revoked_at);
+        member_text(out, "created_by", row->creator);
+        if (row->label)
+                member_text(out, "label", row->label);
+}
+
+static void answer_row(struct exchange *x, const struct token_row *row) {
+        CAD_AUTO(buffer_done) struct buffer out = { 0 };
+
+        token_json_open(&out, row, moment_now());
+        buffer_text(&out, "}");
+        exchange_reply_take(x, 200, "application/json", &out);
+}
+
+static void log_token(struct exchange *x, const struct token_row *row, const char *what) {
+        const struct log_field fields[] = { { "CAD_TOKEN", row->id },
+                                            { "CAD_PRINCIPAL", rest_principal(x)->text },
+                                            { "CAD_REQUEST_ID", exchange_request_id(x) } };
+
+        log_fields(LOG_LEVEL_NOTICE, fields, ARRAY_SIZE(fields), "token %s for %s%s is %s", row->id,
+                   row->names[0], row->name_count > 1 ? ", …" : "", what);
+}
+
+/* ---- create ---- */
+
+/* What the body said; texts are lent by the document. */
+struct token_body {
+        json_t *document;
+        const json_t *names;
+        const char *profile, *validity, *expires_in, *label;
+        int64_t uses;
+        const char *name_list[GRANT_NAMES_MAX];
+};
+
+static void token_body_done(struct token_body *body) {
+        json_decref(body->document);
+}
+CAD_CLEANUP_DONE(struct token_body, token_body_done)
+
+static const struct json_member token_members[] = {
+        { "names", JSON_MEMBER_TEXTS, JSON_TO(struct token_body, names), true,
+          REST_TOKEN_BODY_MAX }, /* read_names() counts */
+        { "profile", JSON_MEMBER_TEXT, JSON_TO(struct token_body, profile), false, 64 },
+        { "validity", JSON_MEMBER_TEXT, JSON_TO(struct token_body, validity), false, 32 },
+        { "uses", JSON_MEMBER_INTEGER, JSON_TO(struct token_body, uses), false, TOKEN_USES_MAX },
+        { "expires_in", JSON_MEMBER_TEXT, JSON_TO(struct token_body, expires_in), false, 32 },
+        { "label", JSON_MEMBER_TEXT, JSON_TO(struct token_body, label), false, 256 },
+};
+
+static int read_names(struct token_body *body, struct token_wish *wish, struct error *err) {
+        size_t count = json_array_size(body->names);
+
+        if (count > GRANT_NAMES_MAX)
+                return error_set_field(err, ERR_NAMES_TOO_MANY, "names",
+                                       "there are %zu names: a token has %d at most", count,
+                                       GRANT_NAMES_MAX);
+        for (size_t i = 0; i < count; i++)
+                body->name_list[i] = json_string_value(json_array_get(body->names, i));
+        wish->names = body->name_list;
+        wish->name_count = count;
+        return 0;
+}
+
+static int read_duration(const char *text, const char *field, int64_t *ret, struct error *err) {
+        if (!text)
+                return 0;
+        if (duration_parse(text, ret, err) < 0)
+                return error_name_field(err, "%s", field);
+        if (*ret == 0)
+                return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, field,
+                                       "a time of 0 is none");
+        return 0;
+}
+
+static int read_body(struct exchange *x, struct token_body *body, struct token_wish *wish,
+                     struct error *err) {
+        char type[MEDIA_TYPE_MAX];
+
+        if (media_type_parse(exchange_header(x, "Content-Type"), type, err) < 0)
+                return -1;
+        if (strcmp(type, "application/json") != 0)
+                return error_set(err, ERR_MEDIA_TYPE,
+                                 "'%s' is not taken here: send application/json", type);
+        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_TOKEN_BODY_MAX, &body->document, err) <
+                    0 ||
+            json_members_read(body->document, token_members, ARRAY_SIZE(token_members), body, NULL,
+                              err) < 0)
+                return -1;
+        wish->profile = body->profile;
+        wish->uses = body->uses;
+        wish->label = body->label;
+        if (read_names(body, wish, err) < 0 ||
+            read_duration(body->validity, "validity", &wish->validity_max_s, err) < 0)
+                return -1;
+        return read_duration(body->expires_in, "expires_in", &wish->life_s, err);
+}
+
+static void answer_created(struct exchange *x, const struct token_row *row, const char *text) {
+        CAD_AUTO(buffer_wipe) struct buffer out = { 0 };
+        CAD_AUTO(buffer_done) struct buffer location = { 0 };
+
+        (void) buffer_reserve(&out, 1024); /* a buffer that grows leaves copies behind */
+        buffer_format(&location, "/v1/tokens/%s", row->id);
+        token_json_open(&out, row, moment_now());
+        member_text(&out, "token", text);
+        buffer_text(&out, "}");
+        exchange_reply_take(x, 201, "application/json", &out);
+        exchange_reply_header(x, "Location", buffer_string(&location));
+}
+
+void rest_token_create(struct exchange *x) {
+        CAD_AUTO(token_body_done) struct token_body body = { .uses = 1 };
+        CAD_AUTO(token_row_free) struct token_row *row = NULL;
+        struct token_wish wish = { .principal = rest_principal(x),
+                                   .source = exchange_peer(x)->text,
+                                   .request_id = exchange_request_id(x) };
+        char text[TOKEN_TEXT_MAX];
+        struct error err = { 0 };
+
+        if (read_body(x, &body, &wish, &err) < 0 ||
+            tokens_create(rest_authority(x), &wish, &row, text, &err) < 0) {
+                exchange_problem(x, &err);
+                return;
+        }
+        answer_created(x, row, text);
+        explicit_bzero(text, sizeof(text));
+        log_token(x, row, "made");
+}
+
+/* ---- list ---- */
+
+struct list_page {
+        struct buffer out;
+        int64_t now;
+        size_t count;
+};
+
+static void append_row(const struct token_row *row, void *data) {
+        struct list_page *page = data;
+
+        buffer_text(&page->out, page->count++ ? "," : "");
+        token_json_open(&page->out, row, page->now);
+        buffer_text(&page->out, "}");
+}
+
+static int read_query(struct exchange *x, const char **ret_cursor, size_t *ret_limit,
+                      struct error *err) {
+        static const char *const keys[] = { "cursor", "limit", NULL };
+        const char *limit = exchange_query(x, "limit");
+        uint64_t number = LIST_DEFAULT;
+
+        if (exchange_query_known(x, keys, err) < 0)
+                return -1;
+        if (limit && (text_to_u64(limit, STORE_PAGE_MAX, &number) < 0 || number == 0))
+                return error_set_field(err, ERR_QUERY_INVALID, "limit",
+                                       "'%.40s' is no number from 1 to %d", limit, STORE_PAGE_MAX);
+        *ret_cursor = exchange_query(x, "cursor");
+        *ret_limit = (size_t) number;
+        return 0;
+}
+
+void rest_token_list(struct exchange *x) {
+        struct list_page page = { .now = moment_now() };
+        char next[STORE_CURSOR_MAX] = "";
+        const char *cursor;
+        struct error err = { 0 };
+        size_t limit;
+
+        buffer_text(&page.out, "{\"tokens\":[");
+        if (read_query(x, &cursor, &limit, &err) < 0 ||
+            tokens_list(rest_authority(x), rest_principal(x), cursor, limit, append_row, &page,
+                        next, &err) < 0) {
+                exchange_problem(x, &err);
+        } else {
+                buffer_text(&page.out, "],\"next\":");
+                json_append_text(&page.out, next[0] ? next : NULL);
+                buffer_text(&page.out, "}");
+                exchange_reply_take(x, 200, "application/json", &page.out);
+        }
+        buffer_done(&page.out);
+}
+
+/* ---- one ---- */
+
+void rest_token_get(struct exchange *x) {
+        CAD_AUTO(token_row_free) struct token_row *row = NULL;
+        struct error err = { 0 };
+
+        if (tokens_find(rest_authority(x), rest_principal(x), exchange_param(x, "id"), &row, &err) <
+            0)
+                exchange_problem(x, &err);
+        else
+                answer_row(x, row);
+}
+
+void rest_token_revoke(struct exchange *x) {
+        CAD_AUTO(token_row_free) struct token_row *row = NULL;
+        const struct token_revocation rq = { .principal = rest_principal(x),
+                                             .id = exchange_param(x, "id"),
+                                             .source = exchange_peer(x)->text,
+                                             .request_id = exchange_request_id(x) };
+        struct error err = { 0 };
+
+        if (tokens_revoke(rest_authority(x), &rq, &row, &err) < 0) {
+                exchange_problem(x, &err);
+                return;
+        }
+        log_token(x, row, "revoked");
+        answer_row(x, row);
+}
