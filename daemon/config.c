@@ -14,7 +14,12 @@
 #include <unistd.h>
 
 #include "cad-build.h"
+#include "daemon/listen.h"
+#include "daemon/own_names.h"
+#include "daemon/signer/host.h"
+#include "daemon/alert.h"
 #include "lib/base/file.h"
+#include "lib/base/moment.h"
 #include "lib/base/settings.h"
 #include "lib/base/text.h"
 
@@ -22,8 +27,14 @@
 #define WORKERS_DEFAULT 4
 #define CONFIG_FILE "cad.conf"
 #define CONFIG_DROP_INS "cad.conf.d"
+#define HTTPS_DEFAULT "[::]:8443"
+#define HTTP_DEFAULT "[::]:8080"
+#define HTTPS_VALIDITY_MIN_S 60
+#define HTTPS_VALIDITY_MAX_S (397 * INT64_C(86400)) /* of the profile https */
+
 #define COUNT_MAX 65536 /* connections, requests */
 #define WORKERS_MAX 256 /* threads */
+#define ANCHOR_EVERY_MAX_S INT64_C(86400)
 
 void config_done(struct config *config) {
         free(config->config_dir);
@@ -31,6 +42,13 @@ void config_done(struct config *config) {
         free(config->state_dir);
         free(config->socket_path);
         free(config->passphrase_file);
+        free(config->https);
+        free(config->http);
+        free(config->public_url);
+        free(config->own_names);
+        free(config->signer_socket);
+        free(config->signer_dir);
+        free(config->alert_command);
         config->access = access_list_free(config->access);
         *config = (struct config){ 0 };
 }
@@ -80,6 +98,57 @@ static int set_socket(void *target, const char *value, size_t offset, struct err
                 : setting_set_text(target, value, offset, err);
 }
 
+/* What the command line said stays; what a file says is checked all the same. */
+static int set_address(void *target, const char *value, size_t offset, bool given,
+                       struct error *err) {
+        if (listen_address_check(value, /* ret_port= */ NULL, err) < 0)
+                return -1;
+        return given ? 0 : setting_set_text(target, value, offset, err);
+}
+
+static int set_https(void *target, const char *value, size_t offset, struct error *err) {
+        return set_address(target, value, offset, ((struct config *) target)->https_given, err);
+}
+
+static int set_http(void *target, const char *value, size_t offset, struct error *err) {
+        return set_address(target, value, offset, ((struct config *) target)->http_given, err);
+}
+
+static int set_public_url(void *target, const char *value, size_t offset, struct error *err) {
+        char checked[CERT_URL_MAX];
+
+        if (host_check_public_url(value, checked, sizeof(checked), err) < 0) {
+                err->code = ERR_CONFIG;
+                return -1;
+        }
+        return setting_set_text(target, checked, offset, err);
+}
+
+/* Names of several lines add up; an empty value resets them. */
+static int set_own_names(void *target, const char *value, size_t offset, struct error *err) {
+        char **names = (char **) (void *) ((char *) target + offset);
+        CAD_AUTO(free_text) char *all = NULL;
+
+        if (own_names_check(value, err) < 0)
+                return -1;
+        if (asprintf(&all, "%s %s", *value && *names ? *names : "", value) < 0) {
+                all = NULL;
+                return error_no_memory(err);
+        }
+        return setting_set_text(target, all, offset, err);
+}
+
+static int set_https_validity(void *target, const char *value, size_t offset, struct error *err) {
+        int64_t seconds;
+
+        if (setting_set_duration(&seconds, value, 0, err) < 0)
+                return -1;
+        if (seconds < HTTPS_VALIDITY_MIN_S || seconds > HTTPS_VALIDITY_MAX_S)
+                return error_set(err, ERR_CONFIG, "'%.40s' is not from 1m to 397d", value);
+        memcpy((char *) target + offset, &seconds, sizeof(seconds));
+        return 0;
+}
+
 /* None of these may be 0, and more than this helps nobody. */
 static int set_count(void *target, const char *value, size_t offset, struct error *err) {
         uint64_t number;
@@ -100,8 +169,104 @@ static int set_workers(void *target, const char *value, size_t offset, struct er
         return set_count(target, value, offset, err);
 }
 
+static int set_metrics_access(void *target, const char *value, size_t offset, struct error *err) {
+        bool is_public = strcmp(value, "public") == 0;
+
+        if (!is_public && strcmp(value, "reader") != 0)
+                return error_set(err, ERR_CONFIG, "'%.40s' is neither public nor reader", value);
+        *(bool *) (void *) ((char *) target + offset) = is_public;
+        return 0;
+}
+
+static int set_crl_duration(void *target, const char *value, size_t offset, struct error *err) {
+        int64_t seconds;
+
+        if (duration_parse(value, &seconds, err) < 0)
+                return -1;
+        if (seconds < 1 || seconds > CRL_VALIDITY_MAX_S)
+                return error_set(err, ERR_CONFIG, "'%.40s' is not between 1s and 400d", value);
+        *(int64_t *) (void *) ((char *) target + offset) = seconds;
+        return 0;
+}
+
+/* Who fetches one before it is renewed must have time until it lapses. */
+static int check_crl(const struct config *config, struct error *err) {
+        struct crl_settings crl = crl_settings_of(&config->crl, false);
+        char validity[DURATION_TEXT_MAX], refresh[DURATION_TEXT_MAX];
+
+        if (crl.validity_s < CRL_VALIDITY_MIN_S)
+                return error_set(err, ERR_CONFIG, "[Crl] Validity= is %s: 10s is the least",
+                                 duration_format(crl.validity_s, validity));
+        if (crl.refresh_s > crl.validity_s / 2)
+                return error_set(
+                        err, ERR_CONFIG,
+                        "[Crl] Refresh= is %s with a Validity= of %s: half of it is the most, so that a failure can be mended in time",
+                        duration_format(crl.refresh_s, refresh),
+                        duration_format(crl.validity_s, validity));
+        return 0;
+}
+
+static int set_alert(void *target, const char *value, size_t offset, struct error *err) {
+        struct alert_words words;
+
+        if (alert_words_parse(value, &words, err) < 0)
+                return -1;
+        return setting_set_text(target, value, offset, err);
+}
+
+static int set_anonymous(void *target, const char *value, size_t offset, struct error *err) {
+        bool request = strcmp(value, "request") == 0;
+
+        if (!request && strcmp(value, "no") != 0)
+                return error_set(
+                        err, ERR_CONFIG,
+                        "'%.40s' is neither request (anybody may hand in a request) nor no", value);
+        *(bool *) (void *) ((char *) target + offset) = request;
+        return 0;
+}
+
+static int set_queue_max(void *target, const char *value, size_t offset, struct error *err) {
+        uint64_t number;
+
+        if (text_to_u64(value, ENROLMENT_QUEUE_MAX, &number) < 0 || number == 0)
+                return error_set(err, ERR_CONFIG, "'%.40s' is not a whole number from 1 to %d",
+                                 value, ENROLMENT_QUEUE_MAX);
+        return set_count(target, value, offset, err);
+}
+
+static int set_request_expires(void *target, const char *value, size_t offset, struct error *err) {
+        int64_t seconds = 0;
+
+        if (duration_parse(value, &seconds, err) < 0)
+                return -1;
+        if (seconds < ENROLMENT_EXPIRES_MIN_S || seconds > ENROLMENT_EXPIRES_MAX_S)
+                return error_set(err, ERR_CONFIG, "'%.40s' is not from 1m to 1y", value);
+        *(int64_t *) (void *) ((char *) target + offset) = seconds;
+        return 0;
+}
+
+static int set_anchor_every(void *target, const char *value, size_t offset, struct error *err) {
+        int64_t seconds;
+
+        if (duration_parse(value, &seconds, err) < 0)
+                return -1;
+        if (seconds < 1 || seconds > ANCHOR_EVERY_MAX_S)
+                return error_set(err, ERR_CONFIG,
+                                 "'%.40s': the audit is anchored every second at most, and every day at least",
+                                 value);
+        *(int64_t *) (void *) ((char *) target + offset) = seconds;
+        return 0;
+}
+
 static const struct setting config_settings[] = {
         { "Listen", "Socket", SETTING_TO(set_socket, struct config, socket_path) },
+        { "Signer", "StateDir", SETTING_TO(setting_set_text, struct config, signer_dir) },
+        { "Listen", "Https", SETTING_TO(set_https, struct config, https) },
+        { "Listen", "Http", SETTING_TO(set_http, struct config, http) },
+        { "Listen", "PublicUrl", SETTING_TO(set_public_url, struct config, public_url) },
+        { "Listen", "Names", SETTING_TO(set_own_names, struct config, own_names) },
+        { "Listen", "HttpsValidity",
+          SETTING_TO(set_https_validity, struct config, https_validity_s) },
         { "Limits", "ConnectionsPerPeer",
           SETTING_TO(set_count, struct config, connections_per_peer) },
         { "Limits", "RequestsWaiting", SETTING_TO(set_count, struct config, requests_waiting) },
@@ -109,6 +274,17 @@ static const struct setting config_settings[] = {
         { "Access", "Admin", .set = set_admin },
         { "Access", "Operator", .set = set_operator },
         { "Access", "Reader", .set = set_reader },
+        { "Enrolment", "Anonymous",
+          SETTING_TO(set_anonymous, struct config, enrolment.anonymous) },
+        { "Enrolment", "QueueMax", SETTING_TO(set_queue_max, struct config, enrolment.queue_max) },
+        { "Enrolment", "PerSource", SETTING_TO(set_count, struct config, enrolment.per_source) },
+        { "Enrolment", "Expires",
+          SETTING_TO(set_request_expires, struct config, enrolment.expires_s) },
+        { "Crl", "Validity", SETTING_TO(set_crl_duration, struct config, crl.validity_s) },
+        { "Crl", "Refresh", SETTING_TO(set_crl_duration, struct config, crl.refresh_s) },
+        { "Audit", "AnchorEvery", SETTING_TO(set_anchor_every, struct config, anchor_every_s) },
+        { "Alert", "Command", SETTING_TO(set_alert, struct config, alert_command) },
+        { "Metrics", "Access", SETTING_TO(set_metrics_access, struct config, metrics_public) },
         { 0 },
 };
 
@@ -158,7 +334,7 @@ static int read_files(struct config *config, struct error *err) {
                 *err = missing;
                 return -1;
         }
-        return read_drop_ins(dir_fd, config, err);
+        return read_drop_ins(dir_fd, config, err) < 0 ? -1 : check_crl(config, err);
 }
 
 /* ---- command line ---- */
@@ -171,6 +347,9 @@ static const struct {
         { "--state-dir", offsetof(struct config, state_dir) },
         { "--socket", offsetof(struct config, socket_path) },
         { "--passphrase-file", offsetof(struct config, passphrase_file) },
+        { "--https", offsetof(struct config, https) },
+        { "--http", offsetof(struct config, http) },
+        { "--signer-socket", offsetof(struct config, signer_socket) },
 };
 
 /* "--name value" or "--name=value". Return: words used, 0 where it is another option, -1 with @err */
@@ -271,6 +450,18 @@ static int default_socket(struct config *config, struct error *err) {
         return join(&config->socket_path, err, config->state_dir, "cad.sock");
 }
 
+/* Return: 0 with @*address there; a wrong one on the command line is its user's fault */
+static int default_address(char **address, const char *option, const char *otherwise,
+                           struct error *err) {
+        struct error wrong = { 0 };
+
+        if (!*address)
+                return setting_set_text(address, otherwise, 0, err);
+        if (listen_address_check(*address, /* ret_port= */ NULL, &wrong) == 0)
+                return 0;
+        return error_set(err, ERR_USAGE, "%s: %s", option, wrong.text);
+}
+
 /* Paths are handed to another process and shown to people: they are made absolute once. */
 static int make_absolute(char **path, struct error *err) {
         CAD_AUTO(free_text) char *relative = NULL;
@@ -286,7 +477,7 @@ static int make_absolute(char **path, struct error *err) {
 }
 
 int config_read(int argc, char **argv, const char **rest, struct config *ret, struct error *err) {
-        CAD_AUTO(config_done) struct config config = { .access = access_list_new() };
+        CAD_AUTO(config_done) struct config config = { .enrolment = ENROLMENT_DEFAULTS, .access = access_list_new() };
         bool state_dir_given;
 
         if (!config.access)
@@ -295,9 +486,13 @@ int config_read(int argc, char **argv, const char **rest, struct config *ret, st
                 return -1;
         state_dir_given = config.state_dir != NULL;
         config.socket_given = config.socket_path != NULL;
+        config.https_given = config.https != NULL;
+        config.http_given = config.http != NULL;
         if (make_absolute(&config.config_file, err) < 0 ||
             default_config_dir(&config, state_dir_given, err) < 0 || read_files(&config, err) < 0 ||
             default_state_dir(&config, err) < 0 || make_absolute(&config.state_dir, err) < 0 ||
+            default_address(&config.https, "--https", HTTPS_DEFAULT, err) < 0 ||
+            default_address(&config.http, "--http", HTTP_DEFAULT, err) < 0 ||
             default_socket(&config, err) < 0 || make_absolute(&config.socket_path, err) < 0 ||
             make_absolute(&config.passphrase_file, err) < 0)
                 return -1;
@@ -310,8 +505,8 @@ int config_read(int argc, char **argv, const char **rest, struct config *ret, st
         return 0;
 }
 
-int config_read_access(const struct config *config, struct access_list **ret, struct error *err) {
-        CAD_AUTO(config_done) struct config fresh = { .access = access_list_new() };
+int config_read_again(const struct config *config, struct config *ret, struct error *err) {
+        CAD_AUTO(config_done) struct config fresh = { .enrolment = ENROLMENT_DEFAULTS, .access = access_list_new() };
 
         if (!fresh.access)
                 return error_no_memory(err);
@@ -319,6 +514,16 @@ int config_read_access(const struct config *config, struct access_list **ret, st
             (config->config_file && !(fresh.config_file = strdup(config->config_file))))
                 return error_no_memory(err);
         if (read_files(&fresh, err) < 0)
+                return -1;
+        *ret = fresh;
+        fresh = (struct config){ 0 };
+        return 0;
+}
+
+int config_read_access(const struct config *config, struct access_list **ret, struct error *err) {
+        CAD_AUTO(config_done) struct config fresh = { 0 };
+
+        if (config_read_again(config, &fresh, err) < 0)
                 return -1;
         *ret = CAD_TAKE(fresh.access);
         return 0;

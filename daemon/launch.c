@@ -17,7 +17,7 @@
 #include "lib/base/file.h"
 
 #define SIGNER_FD 3 /* where the signer finds its socket */
-#define ARGS_MAX 16
+#define ARGS_MAX 24
 
 int signer_program(char *out, size_t size, struct error *err) {
         ssize_t n = readlink("/proc/self/exe", out, size - 1);
@@ -45,16 +45,29 @@ void launch_plan_done(struct launch_plan *plan) {
         free(plan->store_path);
         free(plan->config_dir);
         free(plan->passphrase_file);
+        free(plan->public_url);
+        plan->public_url = NULL;
         plan->state_dir = plan->store_path = plan->config_dir = plan->passphrase_file = NULL;
 }
 
+int signer_state_dir(const struct config *config, char **ret, struct error *err) {
+        int n = config->signer_dir ? asprintf(ret, "%s", config->signer_dir)
+                                   : asprintf(ret, "%s/signer", config->state_dir);
+
+        return n < 0 ? error_no_memory(err) : 0;
+}
+
 static int fill_plan(const struct config *config, struct launch_plan *plan, struct error *err) {
-        if (asprintf(&plan->state_dir, "%s/signer", config->state_dir) < 0 ||
-            asprintf(&plan->store_path, "%s/cad.db", config->state_dir) < 0)
+        if (signer_state_dir(config, &plan->state_dir, err) < 0)
+                return -1;
+        if (asprintf(&plan->store_path, "%s/cad.db", config->state_dir) < 0)
                 return error_no_memory(err);
         if (copy(config->config_dir, &plan->config_dir, err) < 0 ||
-            copy(config->passphrase_file, &plan->passphrase_file, err) < 0)
+            copy(config->passphrase_file, &plan->passphrase_file, err) < 0 ||
+            copy(config->public_url, &plan->public_url, err) < 0)
                 return -1;
+        if (config->http_port)
+                (void) snprintf(plan->http_port, sizeof(plan->http_port), "%u", config->http_port);
         return signer_program(plan->program, sizeof(plan->program), err);
 }
 
@@ -84,6 +97,14 @@ static void fill_arguments(const struct launch_plan *plan, const char *argv[ARGS
         if (plan->passphrase_file) {
                 argv[n++] = "--passphrase-file";
                 argv[n++] = plan->passphrase_file;
+        }
+        if (plan->public_url) {
+                argv[n++] = "--public-url";
+                argv[n++] = plan->public_url;
+        }
+        if (plan->http_port[0]) {
+                argv[n++] = "--http-port";
+                argv[n++] = plan->http_port;
         }
         argv[n] = NULL;
 }
@@ -140,5 +161,6 @@ struct launcher launcher_direct(const struct launch_plan *plan) {
                                   .ended = direct_ended,
                                   .send = direct_send,
                                   .plan = plan,
-                                  .keeper_fd = -1 };
+                                  .keeper_fd = -1,
+                                  .connection_fd = -1 };
 }

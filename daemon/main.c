@@ -19,15 +19,21 @@
 #include <poll.h>
 
 #include "cad-build.h"
+#include "daemon/alert.h"
+#include "daemon/authority/backup.h"
+#include "daemon/authority/audit.h"
+#include "daemon/authority/publisher.h"
 #include "daemon/config.h"
+#include "daemon/front.h"
+#include "daemon/heartbeat.h"
 #include "daemon/http/exchange.h"
 #include "daemon/http/server.h"
 #include "daemon/journal.h"
 #include "daemon/keeper.h"
 #include "daemon/launch.h"
-#include "daemon/listen.h"
+#include "daemon/resident.h"
 #include "daemon/rest/rest.h"
-#include "daemon/routes.h"
+#include "daemon/restore.h"
 #include "daemon/supervise.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -48,7 +54,10 @@ struct daemon {
         struct launcher launcher;
         struct supervisor *supervisor;
         struct rest rest;
-        struct http_server *server;
+        struct front front;
+        struct alert *alert;
+        struct heartbeat heartbeat;
+        int64_t watchdog_ms; /* 0: nobody watches */
 };
 
 /* ---- start ---- */
@@ -131,33 +140,26 @@ static int load_authority(struct daemon *d, struct error *err) {
         return authority_new(profiles, CAD_TAKE(d->config.access), &d->authority, err);
 }
 
-static int start_server(struct daemon *d, struct error *err) {
-        struct http_listener listener = { .kind = HTTP_UNIX,
-                                          .fd = listen_unix(d->config.socket_path, err) };
-        struct http_config config = {
-                .listeners = &listener,
-                .listeners_len = 1,
-                .routes = cad_routes,
-                .routes_len = cad_routes_count,
-                .limits = d->config.limits,
-                .context = &d->rest,
-                .authorize = route_authorize,
-        };
+static int start_front(struct daemon *d, struct error *err) {
+        const struct health_source backups = { .name = "backup",
+                                               .check = backup_health,
+                                               .context = &d->state_fd };
 
-        if (listener.fd < 0)
-                return -1;
+        authority_add_health(d->authority, &backups);
         d->rest.authority = d->authority;
-        if (http_server_start(&config, &d->server, err) == 0)
-                return 0;
-        (void) fd_close(listener.fd);
-        return -1;
+        d->rest.state_fd = d->state_fd;
+        atomic_store(&d->rest.metrics_public, d->config.metrics_public);
+        authority_set_enrolment(d->authority, &d->config.enrolment);
+        audit_set_anchor_every(d->authority, d->config.anchor_every_s);
+        return front_start(&d->front, &d->config, &d->rest, d->state_fd, err);
 }
 
 static int write_endpoints(struct daemon *d, struct error *err) {
         CAD_AUTO(free_text) char *text = NULL;
-        json_t *document = json_pack("{s:s, s:i, s:s}", "socket", d->config.socket_path, "pid",
-                                     (int) getpid(), "version", CAD_VERSION);
+        json_t *document = json_pack("{s:i, s:s}", "pid", (int) getpid(), "version", CAD_VERSION);
 
+        if (document)
+                front_describe(&d->front, &d->config, document);
         text = document ? json_dumps(document, JSON_INDENT(2)) : NULL;
         json_decref(document);
         if (!text)
@@ -171,6 +173,7 @@ static void greet(const struct daemon *d) {
 
         constraints_describe(ca_info_active(ca)->constraints, &names);
         log_notice("cad %s serves \"%s\" on %s", CAD_VERSION, ca->name, d->config.socket_path);
+        front_greet(&d->front, &d->config);
         log_notice("root SHA-256 %s", ca->id);
         log_notice("it issues for %s",
                    constraints_empty(ca_info_active(ca)->constraints)
@@ -185,6 +188,10 @@ static void greet(const struct daemon *d) {
 static int choose_launcher(struct daemon *d, struct error *err) {
         int dropped;
 
+        if (d->config.signer_socket) {
+                d->launcher = launcher_socket(d->config.signer_socket);
+                return 0;
+        }
         if (launch_plan_make(&d->config, &d->plan, err) < 0)
                 return -1;
         dropped = keeper_begin(&d->config, &d->plan, &d->launcher, err);
@@ -193,9 +200,30 @@ static int choose_launcher(struct daemon *d, struct error *err) {
         return dropped < 0 ? -1 : 0;
 }
 
+static int64_t watchdog_ms(void) {
+        uint64_t us = 0;
+
+        return sd_watchdog_enabled(/* unset_environment= */ 0, &us) > 0 ? (int64_t) (us / 1000) : 0;
+}
+
+/* Two cads on one state want the same ports, too: then it is the state that they are told about. */
+static int open_front(struct daemon *d, struct error *err) {
+        CAD_AUTO(fd_close) int state_fd = -1;
+        struct error taken = { 0 };
+
+        if (front_open(&d->front, &d->config, err) == 0)
+                return 0;
+        if (err->code == ERR_BUSY)
+                state_fd = folder_open(AT_FDCWD, d->config.state_dir, false, NULL);
+        if (state_fd >= 0 && check_alone(state_fd, &taken) < 0 && taken.code == ERR_BUSY)
+                *err = taken;
+        return -1;
+}
+
 static int start(struct daemon *d, struct error *err) {
         settle_process();
-        if (choose_launcher(d, err) < 0)
+        d->watchdog_ms = watchdog_ms();
+        if (open_front(d, err) < 0 || choose_launcher(d, err) < 0)
                 return -1;
         (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         d->signal_fd = block_signals(err);
@@ -206,33 +234,46 @@ static int start(struct daemon *d, struct error *err) {
             check_alone(d->state_fd, err) < 0 || load_authority(d, err) < 0 ||
             supervisor_start(&d->launcher, d->authority, &d->supervisor, err) < 0 ||
             authority_open_store(d->authority, d->state_fd, READERS, err) < 0 ||
-            start_server(d, err) < 0 || write_endpoints(d, err) < 0)
+            authority_start_publisher(d->authority, d->state_fd, &d->config.crl, err) < 0 ||
+            start_front(d, err) < 0 ||
+            alert_start(d->authority, d->config.alert_command, &d->alert, err) < 0 ||
+            write_endpoints(d, err) < 0)
                 return -1;
         greet(d);
+        audit_system(d->authority, "daemon.start", NULL, NULL, "cad " CAD_VERSION);
+        heartbeat_begin(&d->heartbeat, d->front.server, authority_store(d->authority));
         (void) sd_notify(0, "READY=1");
+        resident_forget_start();
         return 0;
 }
 
 /* ---- watch ---- */
 
 static void reload(struct daemon *d) {
-        struct access_list *access = NULL;
+        CAD_AUTO(config_done) struct config fresh = { 0 };
         struct profile_set *profiles = NULL;
         CAD_AUTO(fd_close) int config_fd = -1;
         struct error err = { 0 };
 
         if (d->config.config_dir)
                 config_fd = open(d->config.config_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (config_read_access(&d->config, &access, &err) < 0 ||
+        if (config_read_again(&d->config, &fresh, &err) < 0 ||
             profiles_load(config_fd, config_fd >= 0 ? "profiles.d" : NULL, &profiles, &err) < 0) {
-                (void) access_list_free(access);
                 log_error(LOG_LEVEL_ERROR, &err,
                           "the configuration was not read anew, the old one stays");
+                audit_system(d->authority, "config.reload", NULL, error_slug(err.code), err.text);
                 return;
         }
-        authority_set_access(d->authority, access);
+        authority_set_access(d->authority, CAD_TAKE(fresh.access));
+        atomic_store(&d->rest.metrics_public, fresh.metrics_public);
+        authority_set_enrolment(d->authority, &fresh.enrolment);
         authority_set_profiles(d->authority, profiles);
+        publisher_set(authority_publisher(d->authority), &fresh.crl);
+        (void) alert_set(d->alert, fresh.alert_command, NULL); /* it was checked when it was read */
         supervisor_reload(d->supervisor);
+        front_reload(&d->front, &fresh);
+        audit_set_anchor_every(d->authority, fresh.anchor_every_s);
+        audit_system(d->authority, "config.reload", NULL, NULL, NULL);
         log_notice("configuration and profiles read anew");
 }
 
@@ -249,6 +290,13 @@ static bool on_signal(struct daemon *d) {
         return true;
 }
 
+/* Fed by the threads that do the work, and only passed on from here. */
+static void feed_watchdog(struct daemon *d) {
+        heartbeat_pulse(&d->heartbeat);
+        if (d->watchdog_ms && heartbeat_fresh(&d->heartbeat, d->watchdog_ms / 4 * 3))
+                (void) sd_notify(0, "WATCHDOG=1");
+}
+
 static void watch(struct daemon *d) {
         struct pollfd p = { .fd = d->signal_fd, .events = POLLIN };
 
@@ -257,6 +305,9 @@ static void watch(struct daemon *d) {
                 if (!on_signal(d))
                         return;
                 supervisor_pulse(d->supervisor);
+                front_pulse(&d->front);
+                requests_tick(d->authority);
+                feed_watchdog(d);
                 journal_flush();
         }
 }
@@ -265,16 +316,21 @@ static void watch(struct daemon *d) {
 
 static int stop(struct daemon *d, struct error *err) {
         (void) sd_notify(0, "STOPPING=1");
-        if (d->server) {
-                http_server_quiesce(d->server);
-                (void) unlink(d->config.socket_path);
-                if (http_server_stop(d->server, err) < 0)
+        if (d->front.server) {
+                front_quiesce(&d->front, &d->config);
+                authority_quiesce(d->authority);
+                if (front_stop(&d->front, err) < 0)
                         return -1;
-        }
-        if (d->state_fd >= 0 && d->server)
                 (void) unlinkat(d->state_fd, ENDPOINTS_FILE, 0);
+        }
+        d->alert = alert_free(d->alert);
+        if (d->supervisor) {
+                audit_system(d->authority, "daemon.stop", NULL, NULL, NULL);
+                audit_flush(d->authority);
+        }
         d->supervisor = supervisor_free(d->supervisor);
         d->authority = authority_free(d->authority);
+        front_done(&d->front);
         launch_plan_done(&d->plan);
         d->state_fd = fd_close(d->state_fd);
         d->signal_fd = fd_close(d->signal_fd);
@@ -315,11 +371,13 @@ static int run_signer(const char *command, const struct config *config, const ch
         CAD_AUTO(free_text) char *state_dir = NULL;
         CAD_AUTO(free_text) char *store = NULL;
         const char *argv[128];
-        char program[4096];
+        char program[4096], port_text[8];
+        uint16_t port = 0;
         size_t argc = 0;
 
-        if (asprintf(&state_dir, "%s/signer", config->state_dir) < 0 ||
-            asprintf(&store, "%s/cad.db", config->state_dir) < 0)
+        if (signer_state_dir(config, &state_dir, err) < 0)
+                return -1;
+        if (asprintf(&store, "%s/cad.db", config->state_dir) < 0)
                 return error_no_memory(err);
         if (signer_program(program, sizeof(program), err) < 0)
                 return -1;
@@ -336,6 +394,15 @@ static int run_signer(const char *command, const struct config *config, const ch
         if (config->passphrase_file) {
                 argv[argc++] = "--passphrase-file";
                 argv[argc++] = config->passphrase_file;
+        }
+        if (config->public_url) { /* a later one, of the command line, wins */
+                argv[argc++] = "--public-url";
+                argv[argc++] = config->public_url;
+        }
+        if (listen_address_check(config->http, &port, NULL) == 0 && port) {
+                (void) snprintf(port_text, sizeof(port_text), "%u", port);
+                argv[argc++] = "--http-port";
+                argv[argc++] = port_text;
         }
         for (size_t i = 0; rest[i]; i++) {
                 if (argc == ARRAY_SIZE(argv) - 1)
@@ -401,7 +468,8 @@ static int command_help(int argc, char **argv) {
         (void) puts(
                 "cad: a certificate authority for LANs\n"
                 "\n"
-                "  cad [--config FILE] [--state-dir DIR] [--socket PATH] [--passphrase-file FILE] [--debug]\n"
+                "  cad [--config FILE] [--state-dir DIR] [--socket PATH] [--https ADDR:PORT] [--http ADDR:PORT]\n"
+                "      [--passphrase-file FILE] [--debug]\n"
                 "      run in the foreground; the first start makes the CA\n"
                 "  cad init [--name NAME] [--permit-dns NAME]... [--permit-ip CIDR]... [--permit-email DOMAIN]... [--unconstrained]\n"
                 "           [--key ecdsa-p256|ecdsa-p384|ed25519|rsa-3072|rsa-4096] [--root-validity 20y]\n"
@@ -429,6 +497,8 @@ static const struct {
         { "init", command_init },
         { "clock", command_clock },
         { "check-config", command_check_config },
+        { "restore", restore_command },
+        { "backup-keys", backup_keys_command },
         { "--help", command_help },
         { "-h", command_help },
         { "--version", command_version },

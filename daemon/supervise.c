@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/authority/audit.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 
@@ -49,6 +50,7 @@ static bool reap(struct supervisor *s) {
         else
                 log_line(LOG_LEVEL_ERROR, "cad-signer (pid %d) has ended with status %d",
                          (int) s->pid, WEXITSTATUS(status));
+        audit_system(s->authority, "signer.lost", NULL, NULL, "cad-signer has ended");
         s->pid = 0;
         return true;
 }
@@ -74,6 +76,7 @@ static void start_again(struct supervisor *s) {
         authority_detach_signer(s->authority);
         if (start(s, HELLO_AGAIN_MS, &err) == 0) {
                 log_notice("cad-signer was started again (pid %d)", (int) s->pid);
+                audit_system(s->authority, "signer.start", NULL, NULL, "cad-signer was started again");
                 s->backoff_ms = 0;
                 return;
         }
@@ -102,6 +105,7 @@ void supervisor_pulse(struct supervisor *s) {
         log_line(LOG_LEVEL_ERROR,
                  "cad-signer (pid %d) does not answer: it is killed and started again",
                  (int) s->pid);
+        audit_system(s->authority, "signer.lost", NULL, NULL, "cad-signer does not answer");
         end(s, 0);
         start_again(s);
 }

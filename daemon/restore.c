@@ -1,0 +1,557 @@
+/*
+ * See restore.h. Nothing is written over: a state folder that has a database, a signer's folder that has a CA, stay as they are.
+ *
+ * Root runs it, on a file that may come from anywhere and in folders of other users: what is done in a folder is done with the rights of whom it
+ * belongs to, and what the file says is believed as far as it leads to the CA's root. The keys come first and the database last, so that one who is
+ * killed can try again.
+ */
+#include "daemon/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/backup_ca.h"
+#include "daemon/config.h"
+#include "daemon/launch.h"
+#include "daemon/losses.h"
+#include "daemon/signer/bundle.h"
+#include "lib/audit/verify.h"
+#include "lib/base/file.h"
+#include "lib/base/moment.h"
+#include "lib/base/text.h"
+#include "lib/pki/cert.h"
+
+#define EXIT_USAGE 2
+#define WORDS_MAX 16
+
+struct restore {
+        struct config config;
+        const char *file;
+        bool check, accept_loss;
+        char *signer_dir;
+        int state_fd, signer_fd, lock_fd;
+        struct backup *backup;
+        struct backup_info info;
+        struct losses *losses;
+};
+
+static void restore_done(struct restore *r) {
+        r->losses = losses_free(r->losses);
+        r->backup = backup_close(r->backup);
+        r->lock_fd = fd_close(r->lock_fd);
+        r->signer_fd = fd_close(r->signer_fd);
+        r->state_fd = fd_close(r->state_fd);
+        free(r->signer_dir);
+        config_done(&r->config);
+}
+CAD_CLEANUP_DONE(struct restore, restore_done)
+
+static int fail(const struct error *err) {
+        (void) fprintf(stderr, "cad: %s\n", err->text);
+        return err->code == ERR_USAGE ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+static int take_words(struct restore *r, const char *const *words, struct error *err) {
+        for (size_t i = 0; words[i]; i++) {
+                if (strcmp(words[i], "--check") == 0)
+                        r->check = true;
+                else if (strcmp(words[i], "--accept-loss") == 0)
+                        r->accept_loss = true;
+                else if (words[i][0] == '-' || r->file)
+                        return error_set(
+                                err, ERR_USAGE,
+                                "'%s' is not known here: cad restore FILE [--check] [--accept-loss]",
+                                words[i]);
+                else
+                        r->file = words[i];
+        }
+        return r->file ? 0 : error_set(err, ERR_USAGE, "which backup? cad restore FILE");
+}
+
+static bool has_check(int argc, char **argv) {
+        for (int i = 1; i < argc; i++)
+                if (strcmp(argv[i], "--check") == 0)
+                        return true;
+        return false;
+}
+
+/* A rehearsal has nothing to do with where a CA is: it needs no configuration and no state folder. */
+static int read_words(struct restore *r, int argc, char **argv, struct error *err) {
+        const char *words[WORDS_MAX + 1] = { NULL };
+
+        if (argc > WORDS_MAX)
+                return error_set(err, ERR_USAGE, "there are more than %d words", WORDS_MAX);
+        if (has_check(argc, argv)) {
+                for (int i = 1; i < argc; i++)
+                        words[i - 1] = argv[i];
+                return take_words(r, words, err);
+        }
+        return config_read(argc, argv, words, &r->config, err) < 0 || take_words(r, words, err) < 0
+                ? -1
+                : signer_state_dir(&r->config, &r->signer_dir, err);
+}
+
+/* ---- in the folders of others ---- */
+
+/* Root, for a while, is whom a folder belongs to: no link or file that is laid there leads further than its owner's rights. */
+static int act_as_owner(int dir_fd, struct error *err) {
+        struct stat st;
+
+        if (geteuid() != 0)
+                return 0;
+        if (fstat(dir_fd, &st) < 0)
+                return error_errno(err, errno, "cannot look at the state folder");
+        return setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0
+                ? error_errno(err, errno, "cannot act as uid %u, whose the state folder is",
+                              (unsigned) st.st_uid)
+                : 0;
+}
+
+static void act_as_oneself(void) {
+        if (seteuid(getuid()) < 0 || setegid(getgid()) < 0)
+                abort();
+}
+
+/* ---- cad-signer, at the other end of a pipe ---- */
+
+static pid_t run_signer(const struct restore *r, const char *command, int from, int to,
+                        struct error *err) {
+        const char *argv[] = { "", command, "--state-dir", r->signer_dir, NULL, NULL, NULL };
+        char program[4096];
+        pid_t pid;
+
+        if (signer_program(program, sizeof(program), err) < 0)
+                return -1;
+        argv[0] = program;
+        if (r->config.passphrase_file) {
+                argv[4] = "--passphrase-file";
+                argv[5] = r->config.passphrase_file;
+        }
+        pid = fork();
+        if (pid == 0) {
+                if ((from >= 0 && dup2(from, STDIN_FILENO) < 0) ||
+                    (to >= 0 && dup2(to, STDOUT_FILENO) < 0))
+                        _exit(EXIT_FAILURE);
+                (void) close_range(STDERR_FILENO + 1, ~0U, 0);
+                (void) execv(program, (char *const *) (uintptr_t) argv);
+                _exit(EXIT_FAILURE);
+        }
+        return pid < 0 ? error_errno(err, errno, "cannot run %s", program) : pid;
+}
+
+/* @said: what was wrong at this end. Where the pipe ended early, the signer has said why. */
+static int end_signer(pid_t pid, const struct error *said, struct error *err) {
+        bool ours = said->code != ERR_NONE && said->code != ERR_IO &&
+                said->code != ERR_MESSAGE_MALFORMED;
+        int status = 0;
+
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return error_errno(err, errno, "cannot wait for cad-signer");
+        if (!ours && !(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS))
+                return error_set(err, ERR_IO, "cad-signer could not do it: it said why above");
+        if (said->code == ERR_NONE)
+                return 0;
+        *err = *said;
+        return -1;
+}
+
+static int take_keys(struct restore *r, int fd, struct error *err) {
+        for (;;) {
+                CAD_AUTO(buffer_wipe) struct buffer content = { 0 };
+                char name[BUNDLE_NAME_MAX];
+                int rc = bundle_get(fd, name, &content, err);
+
+                if (rc <= 0)
+                        return rc;
+                if (strcmp(name, BUNDLE_PREFIX CA_FOLDER "/root.crt") == 0 &&
+                    backup_ca_is_root(buffer_bytes(&content), r->info.ca_id, err) < 0)
+                        return -1;
+                if (backup_put(r->backup, name, buffer_bytes(&content), err) < 0)
+                        return -1;
+        }
+}
+
+static int put_keys_in(struct restore *r, struct error *err) {
+        CAD_AUTO(fd_close) int from = -1;
+        struct error said = { 0 };
+        int pair[2];
+        pid_t pid;
+        int rc;
+
+        if (pipe2(pair, O_CLOEXEC) < 0)
+                return error_errno(err, errno, "cannot make a pipe");
+        from = pair[0];
+        pid = run_signer(r, "export", -1, pair[1], err);
+        (void) fd_close(pair[1]);
+        if (pid < 0)
+                return -1;
+        rc = backup_begin(r->backup, BUNDLE_PREFIX, &said) < 0 ? -1 : take_keys(r, from, &said);
+        from = fd_close(from);
+        return end_signer(pid, &said, err) < 0 || rc < 0 ? -1 : backup_commit(r->backup, err);
+}
+
+static int give_one(void *context, const char *name, struct bytes content, struct error *err) {
+        if (!bundle_name_good(name))
+                return 0;
+        return bundle_put(*(const int *) context, name, content) < 0
+                ? error_errno(err, errno, "cannot hand %s to cad-signer", name)
+                : 0;
+}
+
+static int take_keys_out(struct restore *r, struct error *err) {
+        struct error said = { 0 };
+        int pair[2], rc;
+        pid_t pid;
+
+        if (pipe2(pair, O_CLOEXEC) < 0)
+                return error_errno(err, errno, "cannot make a pipe");
+        pid = run_signer(r, "import", pair[0], -1, err);
+        (void) fd_close(pair[0]);
+        if (pid < 0) {
+                (void) fd_close(pair[1]);
+                return -1;
+        }
+        rc = backup_each(r->backup, give_one, &pair[1], &said);
+        if (rc == 0 && bundle_put(pair[1], "", BYTES_NONE) < 0)
+                rc = error_errno(&said, errno, "cannot hand the signer's files over");
+        (void) fd_close(pair[1]);
+        return end_signer(pid, &said, err) < 0 || rc < 0 ? -1 : 0;
+}
+
+/* ---- is it of this CA? ---- */
+
+/* Return: 1 the signer's folder has this CA, 0 it has none, -1 with @err */
+static int same_ca(struct restore *r, struct error *err) {
+        CAD_AUTO(buffer_done) struct buffer pem = { 0 };
+        struct error other = { 0 };
+
+        if (r->signer_fd < 0 || faccessat(r->signer_fd, CA_FOLDER, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        if (file_read(r->signer_fd, CA_FOLDER "/root.crt", FILE_ANY_OWNER, 65536, &pem, err) < 0)
+                return -1;
+        if (backup_ca_is_root(buffer_bytes(&pem), r->info.ca_id, &other) == 0)
+                return 1;
+        return error_set(err, other.code, "%s/" CA_FOLDER "/root.crt: %.400s", r->signer_dir,
+                         other.text);
+}
+
+/* Root and issuers that are in the backup are those of the CA that it says it is of; so is the root that would go into the signer's folder. */
+static int check_one(void *context, const char *name, struct bytes content, struct error *err) {
+        struct restore *r = context;
+        const struct backup_ca ca = { r->backup, r->info.ca_id, -1 };
+        CAD_AUTO(buffer_done) struct buffer der = { 0 };
+        char id[SIGNER_ISSUER_MAX];
+
+        if (strcmp(name, BUNDLE_PREFIX CA_FOLDER "/root.crt") == 0)
+                return backup_ca_is_root(content, r->info.ca_id, err);
+        if (sscanf(name, "ca/%15[a-z0-9-].crt", id) != 1)
+                return 0;
+        return backup_ca_certificate(&ca, id, &der, err);
+}
+
+static int check_ca(struct restore *r, struct error *err) {
+        const struct backup_ca ca = { r->backup, r->info.ca_id, -1 };
+        CAD_AUTO(buffer_done) struct buffer root = { 0 };
+
+        return backup_ca_certificate(&ca, "root", &root, err) < 0
+                ? -1
+                : backup_each(r->backup, check_one, r, err);
+}
+
+/* ---- what there is to say ---- */
+
+static void print_info(const struct restore *r) {
+        char made[MOMENT_TEXT_MAX];
+
+        (void) printf("backup of the CA %.16s… made at %s: %" PRId64 " certificates, %" PRId64
+                      " revoked, %s\n",
+                      r->info.ca_id, moment_format(r->info.made_at, made), r->info.counters.issued,
+                      r->info.counters.revoked,
+                      r->info.with_keys ? "with the keys, encrypted" : "without keys");
+}
+
+static void print_lines(FILE *to, const char *title, struct buffer *lines) {
+        if (lines->size)
+                (void) fprintf(to, "%s\n%s", title, buffer_string(lines));
+}
+
+static int judge_losses(const struct restore *r, struct error *err) {
+        CAD_AUTO(buffer_done) struct buffer unknown = { 0 };
+        CAD_AUTO(buffer_done) struct buffer lost = { 0 };
+
+        losses_unknown(r->losses, &unknown);
+        losses_list(r->losses, &lost);
+        if (losses_garbled(r->losses))
+                (void) fprintf(stderr,
+                               "%zu lines of the signer's log are not whole, and were left out\n",
+                               losses_garbled(r->losses));
+        print_lines(r->accept_loss ? stdout : stderr, "What cannot be known:", &unknown);
+        print_lines(
+                r->accept_loss ? stdout : stderr,
+                "Issued after the backup, known from the signer's log alone (they can be revoked, not shown):",
+                &lost);
+        if (r->accept_loss || (!unknown.size && !lost.size))
+                return 0;
+        return error_set(
+                err, ERR_STATE_CONFLICT,
+                "something is lost with this backup, as listed: take a newer one, or add --accept-loss");
+}
+
+/* ---- a rehearsal ---- */
+
+static void on_finding(const struct audit_finding *finding, void *data) {
+        struct error *err = data;
+
+        if (err->code == ERR_NONE)
+                (void) error_set(err, ERR_STORE,
+                                 "the audit is not whole: rows %" PRId64 " to %" PRId64 " are %s",
+                                 finding->first, finding->last, audit_fault_name(finding->fault));
+}
+
+static void on_row(const struct audit_row *row, void *data) {
+        audit_verifier_row(data, row);
+}
+
+static int check_audit(struct store *store, const char *ca_id, struct error *err) {
+        CAD_AUTO(audit_verifier_free) struct audit_verifier *v = NULL;
+        char cursor[AUDIT_CURSOR_MAX] = "", next[AUDIT_CURSOR_MAX];
+        const struct audit_filter all = { 0 };
+        uint8_t begin[AUDIT_HASH_SIZE];
+        struct audit_verdict verdict;
+        struct audit_head head;
+
+        if (store_audit_head(store, &head, err) < 0)
+                return -1;
+        audit_chain_begin(ca_id, begin);
+        v = audit_verifier_new(begin, head.number, NULL, 0, on_finding, err);
+        if (!v)
+                return error_no_memory(err);
+        do {
+                if (store_audit_list(store, &all, cursor, AUDIT_PAGE_MAX, on_row, v, next, err) < 0)
+                        return -1;
+                (void) snprintf(cursor, sizeof(cursor), "%s", next);
+        } while (cursor[0]);
+        audit_verifier_end(v, &verdict);
+        if (err->code != ERR_NONE)
+                return -1;
+        (void) printf("the audit is whole: %" PRIu64 " rows\n", verdict.rows);
+        return 0;
+}
+
+struct newest {
+        struct cert_row *row;
+};
+
+/* One that an earlier restore knew from the signer's log alone has no DER. */
+static void keep_row(const struct cert_row *row, void *data) {
+        struct newest *newest = data;
+
+        if (!newest->row && row->der.size > LOST_DER_SIZE)
+                newest->row = cert_row_copy(row);
+}
+
+static int find_newest(struct restore *r, struct store *store, struct newest *ret,
+                       struct error *err) {
+        const struct cert_filter any = { .status = CERT_FILTER_ANY, .now = r->info.made_at };
+        char cursor[STORE_CURSOR_MAX] = "", next[STORE_CURSOR_MAX];
+
+        do {
+                if (store_list(store, &any, cursor, 100, keep_row, ret, next, err) < 0)
+                        return -1;
+                (void) snprintf(cursor, sizeof(cursor), "%s", next);
+        } while (!ret->row && cursor[0]);
+        return 0;
+}
+
+/* The newest certificate, through the CA's certificates as they are in the backup. */
+static int check_chain(struct restore *r, struct store *store, struct error *err) {
+        const struct backup_ca ca = { r->backup, r->info.ca_id, -1 };
+        CAD_AUTO(buffer_done) struct buffer root = { 0 };
+        CAD_AUTO(buffer_done) struct buffer issuer = { 0 };
+        CAD_AUTO(cert_row_free) struct cert_row *row = NULL;
+        struct newest newest = { 0 };
+        int rc = find_newest(r, store, &newest, err);
+
+        row = newest.row;
+        if (rc < 0 || !row)
+                return rc;
+        if (backup_ca_certificate(&ca, "root", &root, err) < 0 ||
+            backup_ca_certificate(&ca, row->issuer, &issuer, err) < 0 ||
+            chain_verify(row->der, buffer_bytes(&issuer), buffer_bytes(&root), row->not_before,
+                         err) < 0)
+                return -1;
+        (void) puts("the newest certificate leads to the root");
+        return 0;
+}
+
+static int look_inside(struct restore *r, int dir_fd, struct error *err) {
+        const struct store_options options = { .ca_id = r->info.ca_id };
+        CAD_AUTO(store_close) struct store *store = NULL;
+        struct store_counters counters;
+
+        if (store_open(dir_fd, &options, &store, err) < 0 ||
+            store_counters(store, &counters, err) < 0 ||
+            check_audit(store, r->info.ca_id, err) < 0 || check_chain(r, store, err) < 0)
+                return -1;
+        if (counters.issued != r->info.counters.issued)
+                return error_set(err, ERR_STORE,
+                                 "the backup holds %" PRId64 " certificates and says %" PRId64,
+                                 counters.issued, r->info.counters.issued);
+        return 0;
+}
+
+static void remove_rehearsal(int dir_fd, const char *path) {
+        static const char *const files[] = { "cad.db", "cad.db-wal", "cad.db-shm", "lock" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+                (void) unlinkat(dir_fd, files[i], 0);
+        (void) rmdir(path);
+}
+
+static int rehearse(struct restore *r, struct error *err) {
+        const char *tmp = getenv("TMPDIR");
+        const struct backup_changes none = { 0 };
+        CAD_AUTO(fd_close) int dir_fd = -1;
+        struct backup_result result;
+        char path[4096];
+        int rc;
+
+        (void) snprintf(path, sizeof(path), "%s/cad-restore.XXXXXX",
+                        tmp && *tmp ? tmp : "/var/tmp");
+        if (!mkdtemp(path))
+                return error_errno(err, errno, "cannot make a temporary folder %s", path);
+        dir_fd = folder_open(AT_FDCWD, path, false, err);
+        rc = dir_fd < 0 || backup_extract(r->backup, dir_fd, &none, &result, err) < 0
+                ? -1
+                : look_inside(r, dir_fd, err);
+        remove_rehearsal(dir_fd, path);
+        if (rc == 0)
+                (void) puts("the backup can be restored");
+        return rc;
+}
+
+/* ---- for real ---- */
+
+static int open_places(struct restore *r, struct error *err) {
+        struct error missing = { 0 };
+
+        r->state_fd = folder_open(AT_FDCWD, r->config.state_dir, true, err);
+        if (r->state_fd < 0)
+                return -1;
+        if (act_as_owner(r->state_fd, err) < 0)
+                return -1;
+        r->lock_fd = lock_take(r->state_fd, "lock", err);
+        act_as_oneself();
+        if (r->lock_fd < 0 && err->code == ERR_BUSY) {
+                struct error cause = *err;
+
+                return error_set(err, ERR_BUSY, "%s is %s: stop cad first", r->config.state_dir,
+                                 cause.text);
+        }
+        if (r->lock_fd < 0 || backup_place_free(r->state_fd, err) < 0)
+                return -1;
+        r->signer_fd = folder_open(AT_FDCWD, r->signer_dir, false, &missing);
+        if (r->signer_fd < 0 && missing.code != ERR_NOT_FOUND) {
+                *err = missing;
+                return -1;
+        }
+        return 0;
+}
+
+static int put_back(struct restore *r, struct error *err) {
+        char detail[128], made[MOMENT_TEXT_MAX];
+        const struct audit_event event = { .action = "backup.restore",
+                                           .principal = "cad",
+                                           .object = r->info.ca_id,
+                                           .outcome = "ok",
+                                           .detail = detail };
+        struct backup_changes changes = losses_changes(r->losses);
+        struct backup_result result;
+        int rc;
+
+        (void) snprintf(detail, sizeof(detail),
+                        "a backup made at %s, %zu certificates from the signer's log%s",
+                        moment_format(r->info.made_at, made), changes.lost_count,
+                        r->accept_loss ? ", losses accepted" : "");
+        changes.event = &event;
+        if (act_as_owner(r->state_fd, err) < 0)
+                return -1;
+        rc = backup_extract(r->backup, r->state_fd, &changes, &result, err);
+        act_as_oneself();
+        if (rc < 0)
+                return -1;
+        (void) printf(
+                "restored into %s: %zu revocations of the last CRL were not in the backup, %zu certificates came from the "
+                "signer's log%s\n",
+                r->config.state_dir, result.revoked, changes.lost_count,
+                result.unknown ? "; some of the CRL's serials are known to nobody" : "");
+        return 0;
+}
+
+static int restore(struct restore *r, struct error *err) {
+        int there;
+
+        if (open_places(r, err) < 0 || (there = same_ca(r, err)) < 0)
+                return -1;
+        if (!there && !r->info.with_keys)
+                return error_set(
+                        err, ERR_CA_MISSING,
+                        "there is no CA in %s and no keys in the backup: put the signer's folder back first, or take a backup "
+                        "that was made with --with-keys",
+                        r->signer_dir);
+        if (losses_find(r->backup, r->state_fd, r->signer_fd, &r->losses, err) < 0 ||
+            judge_losses(r, err) < 0)
+                return -1;
+        (void) fflush(stdout);
+        if ((!there && take_keys_out(r, err) < 0) || put_back(r, err) < 0)
+                return -1;
+        (void) puts(there ? "start cad, then `cactl crl publish`"
+                          : "the keys are back, too; start cad, then `cactl crl publish`");
+        return 0;
+}
+
+/* A signer that ends early, and a disk quota, are errors of write(). */
+static void begin(void) {
+        (void) umask(0077);
+        (void) signal(SIGPIPE, SIG_IGN);
+        (void) signal(SIGXFSZ, SIG_IGN);
+}
+
+int restore_command(int argc, char **argv) {
+        CAD_AUTO(restore_done)
+        struct restore r = { .state_fd = -1, .signer_fd = -1, .lock_fd = -1 };
+        struct error err = { 0 };
+
+        begin();
+        if (read_words(&r, argc, argv, &err) < 0 ||
+            backup_open(AT_FDCWD, r.file, false, &r.backup, &err) < 0 ||
+            backup_info(r.backup, &r.info, &err) < 0 || check_ca(&r, &err) < 0)
+                return fail(&err);
+        print_info(&r);
+        (void) fflush(stdout);
+        return (r.check ? rehearse(&r, &err) : restore(&r, &err)) < 0 ? fail(&err) : EXIT_SUCCESS;
+}
+
+int backup_keys_command(int argc, char **argv) {
+        CAD_AUTO(restore_done)
+        struct restore r = { .state_fd = -1, .signer_fd = -1, .lock_fd = -1 };
+        struct error err = { 0 };
+
+        begin();
+        if (read_words(&r, argc, argv, &err) < 0 ||
+            backup_open(AT_FDCWD, r.file, true, &r.backup, &err) < 0 ||
+            backup_info(r.backup, &r.info, &err) < 0 || put_keys_in(&r, &err) < 0 ||
+            backup_info(r.backup, &r.info, &err) < 0)
+                return fail(&err);
+        print_info(&r);
+        return EXIT_SUCCESS;
+}
