@@ -100,10 +100,11 @@ static const char *way_out_of(const char *type) {
 static void tell_who(const struct client *c, struct buffer *out) {
         const struct passwd *user = getpwuid(geteuid());
 
-        if (!http_by_socket(c)) {
-                buffer_text(
-                        out,
-                        "; a client certificate or token is wanted over the network: use the socket on the CA's own machine");
+        if (!http_by_socket(c)) { /* cad has said all about a certificate that was shown */
+                if (!http_shows_certificate(c))
+                        buffer_text(
+                                out,
+                                "; give a certificate of the profile admin with --cert FILE --key FILE, or in cactl.conf");
                 return;
         }
         buffer_format(
@@ -232,6 +233,20 @@ enum result api_get_text(struct client *c, const char *path, const char *accept,
         return result;
 }
 
+enum result api_save(struct client *c, const struct http_request *request, uint64_t *ret_saved) {
+        CAD_AUTO(http_answer_done) struct http_answer answer = { 0 };
+        enum result result = http_call(c, request, &answer);
+
+        if (result == DONE)
+                result = judge(c, request, &answer);
+        if (result == DONE && !text_equal(answer.content_type, request->save_type))
+                result = fail(REFUSED, "%s answered with %s, and %s was asked for", http_place(c),
+                              answer.content_type[0] ? answer.content_type : "nothing",
+                              request->save_type);
+        *ret_saved = answer.saved;
+        return result;
+}
+
 enum result api_post(struct client *c, const char *path, const json_t *body, json_t **ret) {
         CAD_AUTO(free_text) char *text = json_dumps(body, JSON_COMPACT);
         uint8_t octets[IDEMPOTENCY_KEY_OCTETS];
@@ -250,5 +265,21 @@ enum result api_post(struct client *c, const char *path, const json_t *body, jso
                 return fail(REFUSED, "the kernel gives no random numbers");
         (void) hex_encode(BYTES(octets, sizeof(octets)), key);
         request.body = bytes_of(text);
+        return call_json(c, &request, /* status_too= */ 0, /* may_be_denied= */ false, ret);
+}
+
+enum result api_send(struct client *c, const char *method, const char *path, const json_t *body,
+                     json_t **ret) {
+        CAD_AUTO(free_text) char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+        const struct http_request request = {
+                .method = method,
+                .path = path,
+                .accept = "application/json",
+                .content_type = body ? "application/json" : NULL,
+                .body = bytes_of(text),
+        };
+
+        if (body && !text)
+                return fail(REFUSED, "out of memory");
         return call_json(c, &request, /* status_too= */ 0, /* may_be_denied= */ false, ret);
 }

@@ -24,8 +24,20 @@ enum result api_try_get(struct client *c, const char *path, long status_too, jso
 enum result api_get_text(struct client *c, const char *path, const char *accept,
                          struct buffer *ret);
 
+struct http_request;
+
+/** api_save() - a request whose answer goes to a file (its save_type and save_fd). @ret_saved: bytes. Return: DONE, or a result after saying what failed */
+enum result api_save(struct client *c, const struct http_request *request, uint64_t *ret_saved);
+
 /** api_post() - POST a JSON object with an idempotency key, so that a broken connection is tried again */
 enum result api_post(struct client *c, const char *path, const json_t *body, json_t **ret);
+
+/**
+ * api_send() - any other method, or a POST that must not be tried again by itself: no idempotency key
+ * @body: NULL: none
+ */
+enum result api_send(struct client *c, const char *method, const char *path, const json_t *body,
+                     json_t **ret);
 
 /** api_text() - a member that is a string, "" where there is none */
 const char *api_text(const json_t *object, const char *key);

@@ -61,6 +61,8 @@ struct client {
         bool quiet;
         int64_t now;       /* read once, at start */
         struct http *http; /* made with the first request */
+        /* NULL, or the certificate that the command is about, and its key: over the network that one is shown where no --cert is given */
+        const char *own_certificate, *own_key;
 };
 
 /** option_value() - what was given for an option, NULL where it was not given */
@@ -69,16 +71,43 @@ const char *option_value(const struct client *c, const char *name);
 /** option_given() - whether an option was given */
 bool option_given(const struct client *c, const char *name);
 
+/** global_option_value() - the same for an option of cactl itself, where a command has one of the same name (issue --key) */
+const char *global_option_value(const struct client *c, const char *name);
+
 /** option_next() - values of a repeated option one after the other; *at starts at 0. NULL after the last */
 const char *option_next(const struct client *c, const char *name, size_t *at);
 
+/**
+ * when_parse() - an option that says when: "2027-01-31", RFC 3339, or a duration counted from now
+ * @direction: 1: a duration is one to come, -1: one that has passed
+ * @out:       MOMENT_TEXT_MAX bytes
+ * @ret:       RFC 3339 in @out; NULL where the option was not given
+ */
+enum result when_parse(const struct client *c, const char *option, int direction, char *out,
+                       const char **ret);
+
+extern const struct command cmd_audit_list;
+extern const struct command cmd_audit_verify;
+extern const struct command cmd_backup;
+extern const struct command cmd_restore;
 extern const struct command cmd_status;
 extern const struct command cmd_issue;
 extern const struct command cmd_cert_list;
 extern const struct command cmd_cert_show;
 extern const struct command cmd_cert_sign;
 extern const struct command cmd_cert_revoke;
+extern const struct command cmd_cert_renew;
 extern const struct command cmd_ca_show;
 extern const struct command cmd_ca_fingerprint;
+extern const struct command cmd_request_submit;
+extern const struct command cmd_request_list;
+extern const struct command cmd_request_show;
+extern const struct command cmd_request_approve;
+extern const struct command cmd_request_deny;
+extern const struct command cmd_crl_show;
+extern const struct command cmd_crl_publish;
 extern const struct command cmd_profile_list;
 extern const struct command cmd_profile_show;
+extern const struct command cmd_token_create;
+extern const struct command cmd_token_list;
+extern const struct command cmd_token_revoke;

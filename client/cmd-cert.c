@@ -18,6 +18,7 @@
 #include "output.h"
 #include "probe.h"
 #include "show.h"
+#include "sign.h"
 
 #define LIST_DEFAULT "50"     /* rows without --limit or --all */
 #define LIST_PAGE "500"       /* rows a request with --all */
@@ -49,8 +50,7 @@ static const struct option list_options[] = {
         { 0 },
 };
 
-/* "2027-01-31", RFC 3339, or a duration counted from now in @direction. @out has MOMENT_TEXT_MAX bytes. */
-static enum result when_parse(const struct client *c, const char *option, int direction, char *out,
+enum result when_parse(const struct client *c, const char *option, int direction, char *out,
                               const char **ret) {
         const char *text = option_value(c, option);
         struct error ignored = { 0 };
@@ -69,7 +69,7 @@ static enum result when_parse(const struct client *c, const char *option, int di
                         "--%s %s: write a day (2027-01-31), a time (2027-01-31T12:00:00Z) or a duration (30d)",
                         option, text);
         if (t < 0 || t > MOMENT_LAST)
-                return fail(WRONG_USAGE, "--%s %s: that is outside of what a certificate can say",
+                return fail(WRONG_USAGE, "--%s %s: that is outside of the years 1970 to 9999",
                             option, text);
         *ret = moment_format(t, out);
         return DONE;
@@ -366,7 +366,7 @@ static const struct option sign_options[] = {
         { 0 },
 };
 
-static enum result sign_names(const struct client *c, struct san_list *list, json_t **ret) {
+enum result sign_names(const struct client *c, struct san_list *list, json_t **ret) {
         struct error err = { 0 };
         const char *name;
         char text[SAN_TEXT_MAX];
@@ -385,20 +385,21 @@ static enum result sign_names(const struct client *c, struct san_list *list, jso
         return DONE;
 }
 
-static enum result sign_read(const struct client *c, struct csr **ret) {
+enum result sign_read(const struct client *c, struct csr **ret) {
         CAD_AUTO(buffer_wipe) struct buffer text = { 0 };
         struct error err = { 0 };
 
         if (input_read(c->args[0], &text, &err) < 0)
                 return fail_error(&err);
         /* a key that was given by mistake ends here: it is not sent */
-        if (csr_from_text(buffer_bytes(&text), ret, &err) < 0)
+        if (csr_from_text(buffer_bytes(&text), RSA_BITS_MAX, ret, &err) < 0)
                 return fail(REFUSED, "%s: %s%s%s%s", c->args[0], err.text,
                             err.field[0] ? " (field " : "", err.field, err.field[0] ? ")" : "");
         return DONE;
 }
 
-static enum result sign_post(struct client *c, const struct csr *csr, json_t *names, json_t **ret) {
+enum result sign_post(struct client *c, const char *path, const struct csr *csr, json_t *names,
+                      json_t **ret) {
         CAD_AUTO(json_free) json_t *body = NULL;
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
         char validity_text[DURATION_TEXT_MAX];
@@ -413,7 +414,7 @@ static enum result sign_post(struct client *c, const struct csr *csr, json_t *na
                          option_value(c, "label"), "names", names);
         if (!body)
                 return fail(WRONG_USAGE, "--profile and --label have to be UTF-8");
-        return api_post(c, "/v1/certificates", body, ret);
+        return api_post(c, path, body, ret);
 }
 
 static enum result sign_write(const struct client *c, const struct issued *issued,
@@ -450,7 +451,7 @@ static enum result sign_run(struct client *c) {
                 result = sign_read(c, &csr);
         if (result != DONE || !csr)
                 return result;
-        result = sign_post(c, csr, names_json, &answer);
+        result = sign_post(c, "/v1/certificates", csr, names_json, &answer);
         if (result != DONE)
                 return result;
         if (issued_read(answer, &issued, &err) < 0 ||

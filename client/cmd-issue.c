@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "api.h"
+#include "ask.h"
 #include "cactl.h"
 #include "files.h"
 #include "issued.h"
@@ -202,26 +202,6 @@ static enum result password_read(struct plan *plan, const char *path) {
         if (input_read(path, &text, &err) < 0)
                 return fail_error(&err);
         return password_take(plan, buffer_bytes(&text));
-}
-
-/* A line from the terminal without its echo. */
-static int ask_hidden(const char *question, char *out, size_t size) {
-        struct termios before, hidden;
-        ssize_t n;
-
-        if (tcgetattr(STDIN_FILENO, &before) < 0)
-                return -1;
-        hidden = before;
-        hidden.c_lflag &= ~(tcflag_t) ECHO;
-        (void) fprintf(stderr, "%s: ", question);
-        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-        do
-                n = read(STDIN_FILENO, out, size - 1);
-        while (n < 0 && errno == EINTR);
-        (void) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-        (void) fputc('\n', stderr);
-        out[n > 0 ? n : 0] = '\0';
-        return n > 0 ? 0 : -1;
 }
 
 static enum result password_ask(struct plan *plan) {

@@ -71,6 +71,9 @@ static void show(const json_t *profile) {
         show_list(profile, "extended_key_usage", "uses");
         fact("valid for", TONE_PLAIN, "%s, at most %s", api_text(profile, "validity_default"),
              api_text(profile, "validity_max"));
+        if (*api_text(profile, "grace") && !text_equal(api_text(profile, "grace"), "0s"))
+                fact("grace", TONE_PLAIN, "it may renew itself for %s after its end",
+                     api_text(profile, "grace"));
         fact("enrolment", TONE_PLAIN, "%s", api_text(profile, "enrolment"));
 }
 

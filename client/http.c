@@ -25,8 +25,10 @@
 #include "lib/pki/cert.h"
 #include "lib/pki/pem.h"
 #include "output.h"
+#include "place.h"
 
 #define CONNECT_TIMEOUT_S 10L
+#define SAVE_TIMEOUT_S 600L /* a large store is copied before its first byte comes */
 #define CALL_TIMEOUT_S 60L /* the slowest answer is a signature behind a full queue */
 #define PLACE_MAX 4096     /* bytes with NUL of a path or URL */
 #define CANDIDATES_MAX 2
@@ -37,6 +39,8 @@ struct http {
         char place[PLACE_MAX];
         bool by_socket;
         int root_fd; /* memfd of the root that a fingerprint pinned; -1: none */
+        struct place at; /* what is known of a CA on the network */
+        struct buffer passphrase; /* of the client certificate's key */
         char problem[CURL_ERROR_SIZE];
 };
 
@@ -45,6 +49,8 @@ struct http *http_free(struct http *h) {
                 return NULL;
         curl_easy_cleanup(h->curl);
         (void) fd_close(h->root_fd);
+        place_done(&h->at);
+        buffer_wipe(&h->passphrase);
         free(h);
         return NULL;
 }
@@ -59,6 +65,41 @@ const char *http_place(const struct client *c) {
 
 bool http_by_socket(const struct client *c) {
         return c->http && c->http->by_socket;
+}
+
+bool http_shows_certificate(const struct client *c) {
+        return c->http && !c->http->by_socket && c->http->at.certificate;
+}
+
+/* ---- a URL ---- */
+
+static bool url_part_empty(CURLU *url, CURLUPart part) {
+        char *text = NULL;
+        bool empty = curl_url_get(url, part, &text, 0) != CURLUE_OK || !text || !*text;
+
+        curl_free(text);
+        return empty;
+}
+
+static enum result take_url(struct http *h, const char *text) {
+        size_t length = strlen(text);
+        CURLU *url = curl_url();
+        char *path = NULL;
+        bool good = url &&
+                curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER) == CURLUE_OK &&
+                (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "http://", 7) == 0) &&
+                url_part_empty(url, CURLUPART_QUERY) && url_part_empty(url, CURLUPART_FRAGMENT) &&
+                curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK && text_equal(path, "/");
+
+        curl_free(path);
+        curl_url_cleanup(url);
+        while (length && text[length - 1] == '/')
+                length--;
+        if (!good || length >= sizeof(h->place))
+                return fail(WRONG_USAGE, "--url %s: write it as https://NAME[:PORT]", text);
+        memcpy(h->place, text, length);
+        h->place[length] = '\0';
+        return DONE;
 }
 
 /* ---- finding the socket ---- */
@@ -168,10 +209,12 @@ static enum result say_none_found(const struct candidate *all, size_t count, boo
                            : ", or say where it is with --socket PATH, --url URL or $CAD_SOCKET");
 }
 
+/* The socket of a cad on this machine; without one, the CA that cactl.conf names. */
 static enum result find_socket(struct client *c, struct http *h) {
         struct candidate all[CANDIDATES_MAX] = { 0 };
         const char *environment = getenv("CAD_SOCKET");
         size_t count = list_candidates(c, all);
+        bool chosen = option_given(c, "socket") || (environment && *environment);
 
         for (size_t i = 0; i < count; i++) {
                 all[i].error = try_socket(all[i].path);
@@ -181,39 +224,9 @@ static enum result find_socket(struct client *c, struct http *h) {
                 h->by_socket = true;
                 return DONE;
         }
-        return say_none_found(all, count,
-                              option_given(c, "socket") || (environment && *environment));
-}
-
-/* ---- a URL ---- */
-
-static bool url_part_empty(CURLU *url, CURLUPart part) {
-        char *text = NULL;
-        bool empty = curl_url_get(url, part, &text, 0) != CURLUE_OK || !text || !*text;
-
-        curl_free(text);
-        return empty;
-}
-
-static enum result take_url(struct http *h, const char *text) {
-        size_t length = strlen(text);
-        CURLU *url = curl_url();
-        char *path = NULL;
-        bool good = url &&
-                curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER) == CURLUE_OK &&
-                (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "http://", 7) == 0) &&
-                url_part_empty(url, CURLUPART_QUERY) && url_part_empty(url, CURLUPART_FRAGMENT) &&
-                curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK && text_equal(path, "/");
-
-        curl_free(path);
-        curl_url_cleanup(url);
-        while (length && text[length - 1] == '/')
-                length--;
-        if (!good || length >= sizeof(h->place))
-                return fail(WRONG_USAGE, "--url %s: write it as https://NAME[:PORT]", text);
-        memcpy(h->place, text, length);
-        h->place[length] = '\0';
-        return DONE;
+        if (chosen || !h->at.url)
+                return say_none_found(all, count, chosen);
+        return take_url(h, h->at.url);
 }
 
 /* ---- one call ---- */
@@ -222,6 +235,12 @@ static size_t take_body(char *data, size_t one, size_t size, void *context) {
         struct http_answer *answer = context;
 
         (void) one;
+        if (text_equal(answer->content_type, answer->request->save_type)) {
+                if (fd_write_all(answer->request->save_fd, BYTES(data, size)) < 0)
+                        return 0;
+                answer->saved += size;
+                return size;
+        }
         if (size > ANSWER_MAX - answer->body.size)
                 return 0;
         buffer_append(&answer->body, BYTES(data, size));
@@ -253,8 +272,8 @@ static size_t take_header(char *line, size_t one, size_t size, void *context) {
         return size;
 }
 
-static void set_where(const struct client *c, struct http *h) {
-        const char *root = option_value(c, "root");
+static void set_where(struct http *h) {
+        const char *root = h->at.root;
         char path[DESCRIPTOR_PATH_MAX];
 
         curl_easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -311,6 +330,12 @@ static CURLcode perform(struct http *h, const struct http_request *request,
         }
         curl_easy_setopt(h->curl, CURLOPT_CUSTOMREQUEST, request->method);
         curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, headers);
+        if (request->save_type) { /* as long as it moves */
+                curl_easy_setopt(h->curl, CURLOPT_TIMEOUT, 0L);
+                curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+                curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_TIME, SAVE_TIMEOUT_S);
+        }
+        ret->request = request;
         curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, take_body);
         curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, ret);
         curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, take_header);
@@ -338,9 +363,11 @@ static const struct {
         { CURLE_OPERATION_TIMEDOUT, UNREACHABLE, "no answer in time",
           "look at cad's log, then try again" },
         { CURLE_PEER_FAILED_VERIFICATION, UNREACHABLE, "its TLS certificate is not verified",
-          "give its root with --root FILE, or pin it with --fingerprint HEX ('cactl ca fingerprint' on the CA's machine)" },
+          "give its root with --root FILE (in cactl.conf: Root=), or pin it with --fingerprint HEX ('cactl ca fingerprint' on the CA's machine)" },
         { CURLE_SSL_CONNECT_ERROR, UNREACHABLE, "the TLS handshake failed",
           "is that its HTTPS port?" },
+        { CURLE_SSL_CERTPROBLEM, WRONG_USAGE, "the client certificate cannot be used",
+          "--cert is a PEM file with the certificate and its chain, --key the key that fits it" },
         { CURLE_SSL_CACERT_BADFILE, WRONG_USAGE, "--root cannot be read",
           "name a PEM file with the root certificate" },
         { CURLE_GOT_NOTHING, UNREACHABLE, "the connection was closed without an answer",
@@ -462,27 +489,52 @@ static enum result pin_root(struct http *h, const char *fingerprint) {
         return DONE;
 }
 
+/* Only now: whoever was asked for an unverified root has not seen who asks. */
+static enum result set_identity(struct http *h) {
+        enum result result;
+
+        if (h->by_socket || !h->at.certificate)
+                return DONE;
+        if (strncasecmp(h->place, "https://", 8) != 0)
+                return fail(WRONG_USAGE, "%s: a client certificate can only be shown over https://",
+                            h->place);
+        result = place_check_key(&h->at, &h->passphrase);
+        if (result != DONE)
+                return result;
+        curl_easy_setopt(h->curl, CURLOPT_SSLCERT, h->at.certificate);
+        curl_easy_setopt(h->curl, CURLOPT_SSLKEY, h->at.key ? h->at.key : h->at.certificate);
+        if (h->passphrase.size)
+                curl_easy_setopt(h->curl, CURLOPT_KEYPASSWD, buffer_string(&h->passphrase));
+        return DONE;
+}
+
 static enum result http_open(struct client *c, struct http **ret) {
-        const char *url = option_value(c, "url"), *fingerprint = option_value(c, "fingerprint");
+        const char *url = option_value(c, "url");
         CAD_AUTO(http_free) struct http *h = calloc(1, sizeof(*h));
         enum result result;
 
         if (!h)
                 return fail(REFUSED, "out of memory");
         h->root_fd = -1;
+        result = place_read(c, &h->at);
+        if (result != DONE)
+                return result;
         result = url ? take_url(h, url) : find_socket(c, h);
         if (result != DONE)
                 return result;
         h->curl = curl_easy_init();
         if (!h->curl)
                 return fail(REFUSED, "libcurl cannot be used");
-        set_where(c, h);
-        if (fingerprint) {
-                result = pin_root(h, fingerprint);
+        set_where(h);
+        if (!h->by_socket && h->at.fingerprint) {
+                result = pin_root(h, h->at.fingerprint);
                 if (result != DONE)
                         return result;
-                set_where(c, h);
+                set_where(h);
         }
+        result = set_identity(h);
+        if (result != DONE)
+                return result;
         *ret = CAD_TAKE(h);
         return DONE;
 }

@@ -16,6 +16,8 @@ struct http_request {
         const char *content_type; /* of @body */
         struct bytes body;
         const char *idempotency_key; /* NULL: none */
+        const char *save_type; /* a body of this type goes to @save_fd, however long it is and takes; NULL: none does */
+        int save_fd;
 };
 
 struct http_answer {
@@ -23,6 +25,8 @@ struct http_answer {
         struct buffer body;
         char content_type[HEADER_VALUE_MAX]; /* lower case, without parameters */
         char retry_after[HEADER_VALUE_MAX];  /* "" where there is none */
+        const struct http_request *request;  /* while it is under way */
+        uint64_t saved;                      /* bytes that went to save_fd */
 };
 
 void http_answer_done(struct http_answer *answer);
@@ -44,6 +48,9 @@ enum result http_call(struct client *c, const struct http_request *request,
 
 /** http_place() - where the CA is, for messages: the socket's path or the URL; "" before the first call */
 const char *http_place(const struct client *c);
+
+/** http_shows_certificate() - whether cactl says who it is with a client certificate */
+bool http_shows_certificate(const struct client *c);
 
 /** http_by_socket() - whether it is reached over a Unix socket */
 bool http_by_socket(const struct client *c);

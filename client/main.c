@@ -19,6 +19,8 @@ static const struct option global_options[] = {
         { "url", "URL", "a cad on the network, https://NAME[:PORT]" },
         { "root", "FILE", "with --url: its root certificate" },
         { "fingerprint", "HEX", "with --url: SHA-256 of its root certificate" },
+        { "cert", "FILE", "with --url: the client certificate that says who you are" },
+        { "key", "FILE", "its private key (default: in the same file); before 'issue', which has a --key of its own" },
         { "json", NULL, "print the objects of the API" },
         { "quiet", NULL, "no messages but errors", false, 'q' },
         { "help", NULL, "this help, or that of a command", false, 'h' },
@@ -28,28 +30,47 @@ static const struct option global_options[] = {
 
 static const struct command *const commands[] = {
         &cmd_status,      &cmd_issue,   &cmd_cert_list,      &cmd_cert_show,    &cmd_cert_sign,
-        &cmd_cert_revoke, &cmd_ca_show, &cmd_ca_fingerprint, &cmd_profile_list, &cmd_profile_show,
+        &cmd_cert_revoke, &cmd_cert_renew, &cmd_ca_show, &cmd_ca_fingerprint, &cmd_crl_show, &cmd_crl_publish, &cmd_request_submit, &cmd_request_list, &cmd_request_show,
+        &cmd_request_approve, &cmd_request_deny, &cmd_profile_list, &cmd_profile_show,
+        &cmd_audit_list,  &cmd_audit_verify,
+        &cmd_backup, &cmd_restore, &cmd_token_create, &cmd_token_list, &cmd_token_revoke,
 };
 
 /* Words that belong to cactl and do nothing yet: they are said not to be here rather than unknown. */
 static const struct {
         const char *group, *name; /* name NULL: the whole group */
 } later[] = {
-        { "cert", "renew" }, { "cert", "export" }, { "ca", "rotate" },  { "ca", "activate" },
-        { "request", NULL }, { "token", NULL },    { "acme", NULL },    { "crl", NULL },
-        { "audit", NULL },   { "backup", NULL },   { "restore", NULL }, { "trust", NULL },
+        { "cert", "export" }, { "ca", "rotate" },  { "ca", "activate" },
+        { "acme", NULL },       { "trust", NULL },
         { "enroll", NULL },  { "renew", NULL },    { "deploy", NULL },  { "doctor", NULL },
 };
 
 /* ---- options, for commands ---- */
 
+static const struct option *find_option(const struct option *options, const char *name,
+                                        size_t length);
+
+static bool is_global(const struct option *option) {
+        return find_option(global_options, option->name, strlen(option->name)) == option;
+}
+
+/* A command's own option hides one of cactl that has the same name: `issue --key TYPE`, `cactl --key FILE`. */
 const char *option_next(const struct client *c, const char *name, size_t *at) {
+        bool own = c->command && find_option(c->command->options, name, strlen(name));
+
         while (*at < c->given_count) {
                 const struct given_option *given = &c->given[(*at)++];
 
-                if (text_equal(given->option->name, name))
+                if (text_equal(given->option->name, name) && is_global(given->option) != own)
                         return given->value;
         }
+        return NULL;
+}
+
+const char *global_option_value(const struct client *c, const char *name) {
+        for (size_t i = 0; i < c->given_count; i++)
+                if (is_global(c->given[i].option) && text_equal(c->given[i].option->name, name))
+                        return c->given[i].value;
         return NULL;
 }
 
@@ -150,8 +171,8 @@ static const struct option *find_option(const struct option *options, const char
         return NULL;
 }
 
-static const struct option *find_letter(char letter) {
-        for (const struct option *o = global_options; o->name; o++)
+static const struct option *find_letter(const struct option *options, char letter) {
+        for (const struct option *o = options; o && o->name; o++)
                 if (o->letter && o->letter == letter)
                         return o;
         return NULL;
@@ -170,8 +191,9 @@ static enum result unknown_option(const struct client *c, const char *text) {
 }
 
 static enum result add_option(struct client *c, const struct option *option, const char *value) {
-        if (!option->repeats && option_given(c, option->name))
-                return fail(WRONG_USAGE, "--%s is given twice: give it once", option->name);
+        for (size_t i = 0; i < c->given_count && !option->repeats; i++)
+                if (c->given[i].option == option)
+                        return fail(WRONG_USAGE, "--%s is given twice: give it once", option->name);
         c->given[c->given_count++] = (struct given_option){ option, value };
         return DONE;
 }
@@ -208,11 +230,15 @@ static enum result take_option(struct client *c, int argc, char **argv, int *at)
         const struct option *option = NULL;
 
         if (text[1] != '-') {
-                option = length == 2 && !equals ? find_letter(text[1]) : NULL;
+                if (length == 2 && !equals && c->command)
+                        option = find_letter(c->command->options, text[1]);
+                if (length == 2 && !equals && !option)
+                        option = find_letter(global_options, text[1]);
         } else {
-                option = find_option(global_options, text + 2, length - 2);
-                if (!option && c->command)
+                if (c->command)
                         option = find_option(c->command->options, text + 2, length - 2);
+                if (!option)
+                        option = find_option(global_options, text + 2, length - 2);
         }
         if (!option)
                 return unknown_option(c, text);
@@ -264,6 +290,14 @@ static enum result check_arguments(const struct client *c) {
                             "--root and --fingerprint say the same thing twice: give one");
         if ((option_given(c, "root") || option_given(c, "fingerprint")) && !option_given(c, "url"))
                 return fail(WRONG_USAGE, "--root and --fingerprint go with --url");
+        if (option_given(c, "socket") &&
+            (global_option_value(c, "cert") || global_option_value(c, "key")))
+                return fail(WRONG_USAGE,
+                            "--cert and --key go with --url: on the socket the kernel says who you are");
+        /* a certificate that renews itself is named already */
+        if (global_option_value(c, "key") && !global_option_value(c, "cert") &&
+            command != &cmd_cert_renew)
+                return fail(WRONG_USAGE, "--key goes with --cert: name the certificate, too");
         return DONE;
 }
 

@@ -141,7 +141,7 @@ static void key_text(const struct cert *cert, struct buffer *out) {
         CAD_AUTO(public_key_free) struct public_key *key = NULL;
         struct error err = { 0 };
 
-        if (public_key_from_spki(cert->spki, &key, &err) < 0)
+        if (public_key_from_spki(cert->spki, RSA_BITS_MAX, &key, &err) < 0)
                 buffer_format(out, "not a key that cad would accept: %s", err.text);
         else if (public_key_type(key) == KEY_RSA)
                 buffer_format(out, "%s, %u bits", key_type_name(KEY_RSA), public_key_bits(key));

@@ -4,12 +4,21 @@
 _cactl_values() {
         case $1 in
         --key) echo ecdsa-p256 ecdsa-p384 ecdsa-p521 ed25519 rsa-2048 rsa-3072 rsa-4096 ;;
-        --status) echo valid expired revoked ;;
+        --status)
+                if [ "$command" = "request list" ]; then
+                        echo waiting approved denied expired all
+                else
+                        echo valid expired revoked
+                fi
+                ;;
         --reason)
+                [ "$command" != "request deny" ] || return 0
                 echo unspecified key_compromise affiliation_changed superseded cessation_of_operation \
                         certificate_hold remove_from_crl privilege_withdrawn
                 ;;
+        --action) echo certificate.issue certificate.renew certificate.revoke "token.*" "request.*" "crl.*" "daemon.*" access.refused ;;
         --validity) echo 12h 7d 30d 90d 1y ;;
+        --expires) echo 1h 24h 7d 30d ;;
         --profile) _cactl_profiles ;;
         esac
 }
@@ -29,6 +38,14 @@ _cactl_serials() {
         _cactl_ask cert list --status valid --limit 100 | sed -n 's/^ *"serial": "\([0-9a-f]*\)",\{0,1\}$/\1/p'
 }
 
+_cactl_tokens() {
+        _cactl_ask token list | sed -n 's/^ *"id": "\([0-9a-f]*\)",\{0,1\}$/\1/p'
+}
+
+_cactl_requests() {
+        _cactl_ask request list | sed -n 's/^ *"code": "\([0-9A-Z]*\)",\{0,1\}$/\1/p'
+}
+
 # _cactl_options COMMAND: the options of a command, without those of all.
 _cactl_options() {
         case $1 in
@@ -40,25 +57,45 @@ _cactl_options() {
         "cert show") echo --pem ;;
         "cert sign") echo --profile --name --days --validity --label --out ;;
         "cert revoke") echo --reason --yes ;;
+        "cert renew") echo --csr --new-key --out ;;
         "ca show") echo --pem --bundle ;;
+        "audit list") echo --action --principal --object --since --until --limit --all ;;
+        "audit verify") echo --signer-log --anchors-since ;;
+        "crl show") echo --pem ;;
+        "request submit") echo --profile --name --days --validity --label --wait --out ;;
+        "request list") echo --status --limit ;;
+        "request show") echo --pem ;;
+        "request approve") echo --name --days --validity --profile --label --yes ;;
+        "request deny") echo --reason ;;
+        "token create") echo --profile --uses --expires --days --validity --label ;;
+        "token list") echo --limit --all ;;
+        backup) echo --with-keys --passphrase-file --state-dir --config --scheduled --folder --replace ;;
+        restore) echo --accept-loss --passphrase-file --state-dir --config ;;
         esac
 }
 
 # _cactl_words COMMAND: what may follow it that is no option and no file.
 _cactl_words() {
         case $1 in
-        "") echo status issue cert ca profile help ;;
-        cert) echo list show sign revoke ;;
+        "") echo status issue cert ca crl profile request token audit backup restore help ;;
+        cert) echo list show sign revoke renew ;;
         ca) echo show fingerprint ;;
+        crl) echo show publish ;;
+        audit) echo list verify ;;
         profile) echo list show ;;
+        request) echo submit list show approve deny ;;
+        token) echo create list revoke ;;
+        backup) echo verify ;;
         "profile show") _cactl_profiles ;;
-        "cert show" | "cert revoke") _cactl_serials ;;
+        "cert show" | "cert revoke" | "cert renew") _cactl_serials ;;
+        "request show" | "request approve" | "request deny") _cactl_requests ;;
+        "token revoke") _cactl_tokens ;;
         esac
 }
 
 _cactl() {
         local cur prev words cword command="" i _cactl_where=()
-        local globals="--socket --url --root --fingerprint --json --quiet --help --version"
+        local globals="--socket --url --root --fingerprint --cert --key --json --quiet --help --version"
         if declare -F _init_completion >/dev/null; then
                 _init_completion -n : || return
         else
@@ -67,23 +104,24 @@ _cactl() {
 
         for ((i = 1; i < cword; i++)); do
                 case ${words[i]} in
-                --socket | --url | --root | --fingerprint)
+                --socket | --url | --root | --fingerprint | --cert)
                         _cactl_where+=("${words[i]}" "${words[i + 1]}")
                         i=$((i + 1))
                         ;;
                 -*) ;;
-                status | issue) [ -n "$command" ] || command=${words[i]} ;;
-                cert | ca | profile) [ -n "$command" ] || command=${words[i]} ;;
-                list | show | sign | revoke | fingerprint)
+                status | issue | backup | restore) [ -n "$command" ] || command=${words[i]} ;;
+                cert | ca | crl | profile | request | token | audit) [ -n "$command" ] || command=${words[i]} ;;
+                list | show | sign | submit | approve | deny | revoke | renew | fingerprint | publish | create | verify)
                         case $command in
-                        cert | ca | profile) command+=" ${words[i]}" ;;
+                        cert | ca | crl | profile | request | token | audit) command+=" ${words[i]}" ;;
                         esac
                         ;;
                 esac
         done
 
         case $prev in
-        --socket | --root | --p12-password-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --socket | --root | --cert | --p12-password-file | --csr | --new-key | --signer-log | --passphrase-file | --config) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --state-dir | --folder) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
         --out)
                 if [ "$command" = issue ]; then
                         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
@@ -92,9 +130,15 @@ _cactl() {
                 fi
                 return
                 ;;
-        --name | --days | --label | --limit | --url | --fingerprint | --fingerprint-of | --spki | --expires-before | --issued-after)
+        --name | --days | --label | --limit | --url | --fingerprint | --fingerprint-of | --spki | --expires-before | --issued-after | --uses)
                 return
                 ;;
+        --key)
+                if [ "$command" != issue ]; then
+                        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+                        return
+                fi
+                ;;&
         --*)
                 local values
                 values=$(_cactl_values "$prev")
@@ -110,7 +154,7 @@ _cactl() {
         fi
         mapfile -t COMPREPLY < <(compgen -W "$(_cactl_words "$command")" -- "$cur")
         case $command in
-        "cert show" | "cert sign" | "cert revoke")
+        "cert show" | "cert sign" | "cert revoke" | "cert renew" | "request submit" | backup | restore)
                 mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
                 ;;
         esac
