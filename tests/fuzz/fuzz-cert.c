@@ -64,7 +64,7 @@ static void read_on(const struct cert *c) {
             c->name_constraints.size &&
             constraints_from_der(c->name_constraints, &constraints, NULL) == 0)
                 (void) constraints_check_list(constraints, &names, "names", NULL);
-        if (public_key_from_spki(c->spki, &key, NULL) == 0)
+        if (public_key_from_spki(c->spki, RSA_BITS_MAX, &key, NULL) == 0)
                 (void) public_key_verify(key, c->algorithm, c->tbs, c->signature, NULL);
 }
 

@@ -56,14 +56,14 @@ static void fuzz_der(struct bytes input) {
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
         struct error err = { 0 };
 
-        if (csr_from_der(input, &csr, &err) < 0) {
+        if (csr_from_der(input, RSA_BITS_MAX, &csr, &err) < 0) {
                 must(!csr && err.code != ERR_NONE && err.text[0] && err.field[0]);
                 return;
         }
         must(bytes_equal(csr->der, input));
         check_csr(csr);
         pem_append(&pem, "CERTIFICATE REQUEST", csr->der);
-        must(csr_from_text(buffer_bytes(&pem), &again, &err) == 0);
+        must(csr_from_text(buffer_bytes(&pem), RSA_BITS_MAX, &again, &err) == 0);
         must(bytes_equal(csr->der, again->der) && san_list_equal(&csr->names, &again->names));
 }
 
@@ -71,7 +71,7 @@ static void fuzz_text(struct bytes input) {
         CAD_AUTO(csr_free) struct csr *csr = NULL;
         struct error err = { 0 };
 
-        if (csr_from_text(input, &csr, &err) < 0)
+        if (csr_from_text(input, RSA_BITS_MAX, &csr, &err) < 0)
                 must(!csr && err.code != ERR_NONE && err.text[0] && err.field[0]);
         else
                 check_csr(csr);

@@ -39,7 +39,7 @@ static void compare(const struct cert *cert, const struct profile_set *profiles)
         char common_name[512];
 
         if (san_list_from_der(&names, cert->san, "names", NULL) < 0 ||
-            public_key_from_spki(cert->spki, &key, NULL) < 0)
+            public_key_from_spki(cert->spki, RSA_BITS_MAX, &key, NULL) < 0)
                 return;
         wish.key_type = public_key_type(key);
         if (cert->authority_key_id.size == KEY_ID_SIZE)
@@ -110,6 +110,14 @@ static void on_status(struct frame_reader *fields) {
         must_end(status.log, sizeof(status.log));
 }
 
+static void on_crl(struct frame_reader *fields) {
+        char issuer[SIGNER_ISSUER_MAX];
+        int64_t number, size;
+
+        if (sign_crl_ok_decode(fields, issuer, &number, &size, NULL) == 0)
+                must_end(issuer, sizeof(issuer));
+}
+
 static void on_error(struct frame_reader *fields) {
         struct error said = { 0 };
 
@@ -118,6 +126,18 @@ static void on_error(struct frame_reader *fields) {
         must(said.code < ERR_COUNT);
         must_end(said.field, sizeof(said.field));
         must_end(said.text, sizeof(said.text));
+}
+
+static void on_anchors(struct frame_reader *fields) {
+        struct sign_anchors anchors;
+        char line[AUDIT_ANCHOR_TEXT_MAX];
+
+        if (sign_anchors_decode(fields, &anchors, NULL) < 0)
+                return;
+        must(anchors.count <= SIGNER_ANCHORS_MAX);
+        for (size_t i = 0; i < anchors.count; i++)
+                must(anchors.list[i].number > 0 &&
+                     strlen(audit_anchor_format(&anchors.list[i], line)) < sizeof(line));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -139,6 +159,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case SIGNER_STATUS_OK:
                 on_status(&fields);
+                break;
+        case SIGNER_ANCHORS_OK:
+                on_anchors(&fields);
+                break;
+        case SIGNER_CRL_OK:
+                on_crl(&fields);
                 break;
         case SIGNER_ERROR:
                 on_error(&fields);

@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "daemon/signer/create.h"
+#include "daemon/signer/crl.h"
 #include "daemon/signer/policy.h"
 #include "lib/base/file.h"
+#include "lib/base/memfd.h"
 
 #define NOW \
         INT64_C(4102444800) /* 2100-01-01T00:00:00Z: always after the build, and the corpus is made for it */
@@ -132,20 +134,117 @@ static void on_issue(struct frame_reader *fields) {
         try_policy(&issue);
 }
 
+static void on_anchor(struct frame_reader *fields) {
+        struct audit_anchor anchor, again;
+        char line[AUDIT_ANCHOR_TEXT_MAX];
+        struct error err = { 0 };
+
+        if (sign_anchor_decode(fields, &anchor, &err) < 0) {
+                must(err.code == ERR_MESSAGE_MALFORMED);
+                return;
+        }
+        must(anchor.number > 0 &&
+             audit_anchor_parse(audit_anchor_format(&anchor, line), &again) == 0 &&
+             memcmp(&anchor, &again, sizeof(again)) == 0);
+}
+
+/* What a CRL may never be, whoever asked. */
+static void check_crl(struct crl_grant *grant, size_t octets) {
+        CAD_AUTO(fd_close) int fd = -1;
+        struct error err = { 0 };
+        struct der_reader tbs;
+        struct bytes der = BYTES_NONE;
+        struct crl crl;
+        size_t size;
+
+        fd = crl_make(grant, octets, &size, &err);
+        must(fd >= 0 && memfd_map(fd, size, &der, &err) == 0);
+        must(crl_read(der, &crl, &err) == 0 && crl_compare(&crl, &grant->wish, &err) == 0);
+        must(crl.entry_count == grant->wish.entry_count && crl.extension_count == 2 &&
+             !crl.unknown_critical);
+        must(crl.next_update <= NOW + 401 * INT64_C(86400));
+        tbs = der_reader(crl.tbs);
+        tbs = der_enter(&tbs, DER_SEQUENCE);
+        (void) der_get_uint(&tbs);
+        (void) der_get_element(&tbs, DER_SEQUENCE);
+        (void) der_get_element(&tbs, DER_SEQUENCE);
+        must(!der_next_is(&tbs, DER_SEQUENCE)); /* where a certificate's validity stands */
+        memfd_unmap(der);
+}
+
+static void try_crl(struct sign_crl *wish) {
+        struct crl_grant grant;
+        struct error err = { 0 };
+        size_t octets;
+
+        if (crl_policy_check(ca, true, wish, NOW, &grant, &err) < 0 ||
+            crl_measure(&grant.wish, &octets, &err) < 0) {
+                must(err.code != ERR_NONE && err.text[0]);
+                return;
+        }
+        if (grant.wish.number <= 0)
+                grant.wish.number = 1; /* admitted is only what is above the last one */
+        check_crl(&grant, octets);
+}
+
+/* As it is; and with what a fuzzer seldom finds: an issuer, times and a count that pass. @entries: what lies behind the frame */
+static void on_crl(struct frame_reader *fields, struct bytes entries) {
+        CAD_AUTO(fd_close) int fd = -1;
+        struct error err = { 0 };
+        struct sign_crl wish;
+
+        if (sign_crl_decode(fields, &wish, &err) < 0) {
+                must(err.code == ERR_MESSAGE_MALFORMED);
+                return;
+        }
+        fd = memfd_new("fuzz", NULL);
+        must(fd >= 0 && fd_write_all(fd, entries) == 0 && memfd_seal(fd, NULL) == 0);
+        wish.entries_fd = fd;
+        try_crl(&wish);
+        (void) snprintf(wish.issuer, sizeof(wish.issuer), "int-1");
+        wish.this_update = NOW - 300;
+        wish.next_update = NOW + 86400;
+        try_crl(&wish);
+        wish.entry_count = (int64_t) (entries.size / sizeof(struct crl_entry));
+        try_crl(&wish);
+}
+
+/* A frame of a CRL says how long it is; what is behind it are the entries, in a file of their own. */
+static struct bytes split_entries(struct bytes *frame) {
+        const uint8_t *at = frame->data;
+        struct bytes entries;
+        size_t said;
+
+        if (frame->size < 12 || at[5] != SIGNER_CRL)
+                return BYTES_NONE;
+        said = (size_t) at[0] << 24 | (size_t) at[1] << 16 | (size_t) at[2] << 8 | at[3];
+        if (said >= frame->size || said < 12)
+                return BYTES_NONE;
+        entries = BYTES(at + said, frame->size - said);
+        frame->size = said;
+        return entries;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        struct bytes frame = BYTES(data, size), entries;
         struct signer_header header;
         struct frame_reader fields;
         struct error err = { 0 };
 
         if (!ca)
                 make_ca();
-        if (frame_open(BYTES(data, size), &header, &fields, &err) < 0) {
+        entries = split_entries(&frame);
+        if (frame_open(frame, &header, &fields, &err) < 0) {
                 must(err.code == ERR_MESSAGE_MALFORMED);
                 return 0;
         }
-        must(size <= SIGNER_FRAME_MAX);
+        must(frame.size <= SIGNER_FRAME_MAX);
         if (header.type == SIGNER_ISSUE)
                 on_issue(&fields);
+        else if (header.type == SIGNER_CRL)
+                on_crl(&fields, entries);
+        else if (header.type == SIGNER_ANCHOR)
+                on_anchor(&fields);
         else
                 (void) frame_done(&fields);
         return 0;

@@ -205,7 +205,10 @@ static void make_csr(const struct private_key *key, const char *cn, const char *
 
 static void caller_init_for(struct caller *c, const struct private_key *key) {
         *c = (struct caller){
-                .principal = { .role = ROLE_OPERATOR, .on_unix_socket = true, .text = "uid:1001" }
+                .principal = { .kind = PRINCIPAL_PEER,
+                               .role = ROLE_OPERATOR,
+                               .on_unix_socket = true,
+                               .text = "uid:1001" }
         };
         make_csr(key, "nas.lan", (const char *const[]){ "nas.lan", "10.0.0.1", NULL }, &c->csr);
         c->rq = (struct issue_request){ .principal = &c->principal,
@@ -310,6 +313,30 @@ START_TEST(the_names_of_the_request_stand_in_for_those_of_the_csr) {
         c.rq.name_count = 2;
         ck_ok(ask(&c), c.err);
         ck_assert_str_eq(c.subject, "CN=printer.lan");
+}
+END_TEST
+
+START_TEST(what_the_ca_issues_to_itself_is_counted_apart) {
+        CAD_AUTO(caller_done) struct caller c;
+        CAD_AUTO(cert_row_free) struct cert_row *row = NULL;
+        char serial[2 * STORE_SERIAL_MAX + 1];
+        struct store_counters counters;
+        struct error err = { 0 };
+
+        caller_init(&c);
+        c.rq.profile = "https";
+        ck_assert_int_eq(ask(&c), -1); /* nobody else gets one */
+        ck_assert_int_eq(c.err.code, ERR_FORBIDDEN);
+        c.err = (struct error){ 0 };
+        c.rq.internal = true;
+        ck_ok(ask(&c), c.err);
+        ck_ok(authority_find(authority, hex_encode(BYTES(c.serial, c.serial_size), serial), &row,
+                             &err),
+              err);
+        ck_assert(row->internal);
+        ck_ok(store_counters(authority_store(authority), &counters, &err), err);
+        ck_assert_int_eq(counters.issued, 1);
+        ck_assert_int_eq(counters.issued_for_others, 0);
 }
 END_TEST
 
@@ -603,7 +630,9 @@ static void admin_profile(struct caller *c) {
         c->rq.profile = "admin";
 }
 static void admin_from_afar(struct caller *c) {
-        c->principal = (struct principal){ .role = ROLE_ADMIN, .text = "cert:anna" };
+        c->principal = (struct principal){ .kind = PRINCIPAL_CERTIFICATE,
+                                           .role = ROLE_ADMIN,
+                                           .text = "cert:anna" };
         c->rq.profile = "admin";
 }
 static void no_csr(struct caller *c) {
@@ -678,7 +707,7 @@ static const struct {
         { "anybody",                         as_anybody,      ERR_FORBIDDEN,              "" },
         { "an unknown profile",              unknown_profile, ERR_PROFILE_UNKNOWN,        "profile" },
         { "the CA's own profile",            own_profile,     ERR_FORBIDDEN,              "profile" },
-        { "an operator makes no admins",     admin_profile,   ERR_FORBIDDEN,              "" },
+        { "an operator makes no admins",     admin_profile,   ERR_FORBIDDEN,              "profile" },
         { "nor does an admin from afar",     admin_from_afar, ERR_FORBIDDEN,              "profile" },
         { "no CSR",                          no_csr,          ERR_CSR_MALFORMED,          "csr" },
         { "a CSR that is none",              rubbish_csr,     ERR_CSR_MALFORMED,          "csr" },
@@ -731,9 +760,13 @@ START_TEST(a_key_that_was_compromised_is_never_certified_again) {
         caller_init_for(&first, key);
         caller_init_for(&again, key);
         ck_ok(ask(&first), first.err);
-        ck_ok(authority_revoke(authority, &first.principal,
-                               hex_encode(BYTES(first.serial, first.serial_size), serial),
-                               "key_compromise", &row, &err),
+        ck_ok(authority_revoke(
+                      authority,
+                      &(struct revoke_request){
+                              .principal = &first.principal,
+                              .serial = hex_encode(BYTES(first.serial, first.serial_size), serial),
+                              .reason = "key_compromise" },
+                      &row, &err),
               err);
         ck_assert_int_eq(ask(&again), -1);
         ck_assert_int_eq(again.err.code, ERR_KEY_RESERVED);
@@ -974,6 +1007,7 @@ int main(void) {
         tcase_add_checked_fixture(tc, set_up, tear_down);
         tcase_add_test(tc, what_is_answered_is_in_the_store_and_is_what_was_asked);
         tcase_add_test(tc, the_names_of_the_request_stand_in_for_those_of_the_csr);
+        tcase_add_test(tc, what_the_ca_issues_to_itself_is_counted_apart);
         tcase_add_test(tc, without_a_dns_name_there_is_no_common_name);
         tcase_add_test(tc, one_key_for_other_names_is_told_and_for_the_same_is_not);
         tcase_add_loop_test(tc, what_the_signer_makes_wrong_is_never_given_out, 0,

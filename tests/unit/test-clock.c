@@ -99,8 +99,47 @@ START_TEST(a_mark_comes_back_as_it_was_written) {
 }
 END_TEST
 
+START_TEST(a_mark_keeps_the_numbers_of_crls) {
+        struct clock_mark mark = { MARK_MS, 7, .crls = { { { "int-1", 5 } } } }, read = { 0 };
+        struct scratch s;
+        struct error err = { 0 };
+
+        scratch_open(&s);
+        for (int i = 2; i <= CRL_NUMBERS_MAX; i++) {
+                char id[SIGNER_ISSUER_MAX];
+
+                (void) snprintf(id, sizeof(id), "abcdefghijkl-%d", i);
+                crl_numbers_note(&mark.crls, id, INT64_MAX - i);
+        }
+        ck_ok(clock_mark_write(s.fd, &mark, &err), err);
+        ck_ok(clock_mark_read(s.fd, &read, &err), err);
+        ck_assert(clock_mark_equal(&mark, &read));
+        ck_assert_int_eq(read.issued, 7);
+        ck_assert_int_eq(crl_numbers_last(&read.crls, "int-1"), 5);
+        ck_assert_int_eq(crl_numbers_last(&read.crls, "abcdefghijkl-16"), INT64_MAX - 16);
+        crl_numbers_note(&read.crls, "int-1", 6);
+        ck_assert(!clock_mark_equal(&mark, &read));
+        scratch_write(&s, "mark", "5 5\n", 0600); /* of a signer before there were CRLs */
+        ck_ok(clock_mark_read(s.fd, &read, &err), err);
+        ck_assert_int_eq(crl_numbers_last(&read.crls, "int-1"), 0);
+        scratch_close(&s);
+}
+END_TEST
+
 START_TEST(a_mark_that_is_none_is_refused_and_nothing_is_set) {
-        static const char *const wrong[] = { "", "x", "5", "5 x", "-1 0", "0 -1", "\n", "5,5" };
+        static const char *const wrong[] = { "",
+                                             "x",
+                                             "5",
+                                             "5 x",
+                                             "-1 0",
+                                             "0 -1",
+                                             "\n",
+                                             "5,5",
+                                             "5 5\nx",
+                                             "5 5\ncrl int-1",
+                                             "5 5\ncrl int-1 0",
+                                             "5 5\ncrl int-1 -5\n",
+                                             "5 5\ncrl int-1 5\ncrl" };
         struct clock_mark mark = { 11, 22 };
         struct scratch s;
         struct error err;
@@ -134,6 +173,7 @@ int main(void) {
         tcase_add_loop_test(tc, a_clock_is_held_against_build_and_mark, 0, ARRAY_SIZE(clocks));
         tcase_add_loop_test(tc, a_clock_is_held_against_the_ca, 0, ARRAY_SIZE(since));
         tcase_add_test(tc, a_mark_comes_back_as_it_was_written);
+        tcase_add_test(tc, a_mark_keeps_the_numbers_of_crls);
         tcase_add_test(tc, a_mark_that_is_none_is_refused_and_nothing_is_set);
         tcase_add_test(tc, the_kernel_says_whether_the_clock_is_synchronised);
         suite_add_tcase(suite, tc);

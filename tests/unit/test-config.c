@@ -226,6 +226,45 @@ START_TEST(cad_conf_is_read) {
 }
 END_TEST
 
+START_TEST(the_listeners_are_where_they_are_told_to_be) {
+        CAD_AUTO(config_done) struct config config = { 0 };
+        CAD_AUTO(config_done) struct config given = { 0 };
+        CAD_AUTO(config_done) struct config plain = { 0 };
+        struct error err = { 0 };
+
+        ck_ok(CONFIG_READ(&plain, &err, state_option), err);
+        ck_assert_str_eq(plain.https, "[::]:8443");
+        ck_assert_str_eq(plain.http, "[::]:8080");
+        conf("[Listen]\nHttps=127.0.0.1:8444\nHttp=no\nPublicUrl=http://ca.lan/\nNames=a.lan 10.0.0.1\n"
+             "Names=b.lan\nHttpsValidity=30d\n");
+        ck_ok(CONFIG_READ(&config, &err, config_option, state_option), err);
+        ck_assert_str_eq(config.https, "127.0.0.1:8444");
+        ck_assert_str_eq(config.http, "no");
+        ck_assert_str_eq(config.public_url, "http://ca.lan");
+        ck_assert_ptr_nonnull(strstr(config.own_names, "a.lan 10.0.0.1"));
+        ck_assert_ptr_nonnull(strstr(config.own_names, "b.lan"));
+        ck_assert_int_eq(config.https_validity_s, 30 * 86400);
+        ck_ok(CONFIG_READ(&given, &err, config_option, state_option, (char *) "--https",
+                          (char *) "no", (char *) "--http=8081"),
+              err);
+        ck_assert_str_eq(given.https, "no");
+        ck_assert_str_eq(given.http, "8081");
+}
+END_TEST
+
+START_TEST(an_address_that_is_none_is_named_with_its_option) {
+        static const char *const options[] = { "--https", "--http" };
+        CAD_AUTO(config_done) struct config config = { 0 };
+        struct error err;
+
+        ck_refused(CONFIG_READ(&config, &err, state_option, (char *) (uintptr_t) options[_i],
+                               (char *) "nonsense"),
+                   err, ERR_USAGE);
+        ck_assert_int_eq(strncmp(err.text, options[_i], strlen(options[_i])), 0);
+        ck_assert_ptr_nonnull(strstr(err.text, "nonsense"));
+}
+END_TEST
+
 START_TEST(the_command_line_wins_over_every_file) {
         CAD_AUTO(config_done) struct config config = { 0 };
         struct error err = { 0 };
@@ -392,6 +431,8 @@ int main(void) {
         tcase_add_test(tc, the_last_of_two_options_wins);
         tcase_add_test(tc, what_cad_does_not_know_is_handed_on_in_order);
         tcase_add_test(tc, cad_conf_is_read);
+        tcase_add_test(tc, the_listeners_are_where_they_are_told_to_be);
+        tcase_add_loop_test(tc, an_address_that_is_none_is_named_with_its_option, 0, 2);
         tcase_add_test(tc, the_command_line_wins_over_every_file);
         tcase_add_test(tc, drop_ins_win_over_cad_conf_in_the_order_of_their_names);
         tcase_add_test(tc, an_empty_value_empties_the_list_of_that_role);

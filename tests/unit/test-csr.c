@@ -94,7 +94,7 @@ static void check_refused(struct bytes der, enum error_code code, const char *fi
         struct csr *csr = UNTOUCHED;
         struct error err = { 0 };
 
-        ck_assert_msg(csr_from_der(der, &csr, &err) == -1, "taken: %s", why);
+        ck_assert_msg(csr_from_der(der, RSA_BITS_MAX, &csr, &err) == -1, "taken: %s", why);
         ck_assert_msg(err.code == code, "%s: expected %s, got %s: %s", why, error_slug(code),
                       error_slug(err.code), err.text);
         ck_assert_msg(strcmp(err.field, field) == 0, "%s: expected field %s, got %s: %s", why,
@@ -108,7 +108,8 @@ static struct csr *read_good(struct bytes der, const char *why) {
         struct csr *csr = NULL;
         struct error err = { 0 };
 
-        ck_assert_msg(csr_from_der(der, &csr, &err) == 0, "%s: %s: %s", why, err.field, err.text);
+        ck_assert_msg(csr_from_der(der, RSA_BITS_MAX, &csr, &err) == 0, "%s: %s: %s", why,
+                      err.field, err.text);
         ck_assert_msg(csr_verify(csr, &err) == 0, "%s: %s", why, err.text);
         return csr;
 }
@@ -569,7 +570,7 @@ START_TEST(a_challenge_password_is_in_no_error) {
 
         der_writer_init(&w, room, sizeof(room));
         der = put_request(&w, &request);
-        ck_refused(csr_from_der(der, &csr, &err), err, ERR_CSR_MALFORMED);
+        ck_refused(csr_from_der(der, RSA_BITS_MAX, &csr, &err), err, ERR_CSR_MALFORMED);
         ck_assert_ptr_null(strstr(err.text, "geheim"));
 }
 END_TEST
@@ -763,7 +764,8 @@ START_TEST(a_request_that_was_changed_in_any_bit_is_refused) {
                 struct error err = { 0 };
 
                 *octet ^= (uint8_t) (1u << i % 8);
-                ck_assert_msg(csr_from_der(der, &csr, &err) < 0 || csr_verify(csr, &err) < 0,
+                ck_assert_msg(csr_from_der(der, RSA_BITS_MAX, &csr, &err) < 0 ||
+                                      csr_verify(csr, &err) < 0,
                               "bit %zu", i);
                 ck_assert(err.text[0] && err.field[0]);
                 *octet ^= (uint8_t) (1u << i % 8);
@@ -784,7 +786,7 @@ START_TEST(a_request_signed_by_another_key_is_no_proof) {
         ck_ok(private_key_spki(other, &other_spki, &err), err);
         request.spki = buffer_bytes(&other_spki);
         der_writer_init(&w, room, sizeof(room));
-        ck_ok(csr_from_der(put_request(&w, &request), &csr, &err), err);
+        ck_ok(csr_from_der(put_request(&w, &request), RSA_BITS_MAX, &csr, &err), err);
         ck_refused(csr_verify(csr, &err), err, ERR_CSR_SIGNATURE);
         ck_assert_str_eq(err.field, "csr.signature");
         ck_assert_msg(strstr(err.text, "proof of possession"), "%s", err.text);
@@ -924,12 +926,13 @@ START_TEST(text_is_read_with_tolerance_for_what_is_harmless) {
         for (size_t i = 0; i < ARRAY_SIZE(texts[_i].pieces); i++)
                 append_piece(&text, texts[_i].pieces[i], der);
         if (texts[_i].code == TAKEN) {
-                ck_assert_msg(csr_from_text(buffer_bytes(&text), &csr, &err) == 0, "%s: %s",
-                              texts[_i].why, err.text);
+                ck_assert_msg(csr_from_text(buffer_bytes(&text), RSA_BITS_MAX, &csr, &err) == 0,
+                              "%s: %s", texts[_i].why, err.text);
                 ck_assert(bytes_equal(csr->der, der));
                 return;
         }
-        ck_refused(csr_from_text(buffer_bytes(&text), &untouched, &err), err, texts[_i].code);
+        ck_refused(csr_from_text(buffer_bytes(&text), RSA_BITS_MAX, &untouched, &err), err,
+                   texts[_i].code);
         ck_assert_msg(strstr(err.text, texts[_i].words), "%s: %s", texts[_i].why, err.text);
         ck_assert_str_eq(err.field, "csr");
         ck_assert_ptr_eq(untouched, UNTOUCHED);
@@ -949,13 +952,15 @@ START_TEST(a_private_key_in_der_is_refused_in_every_form) {
         struct error err;
 
         for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-                ck_refused(csr_from_text(forms[i], &csr, &err), err, ERR_PRIVATE_KEY_IN_BODY);
+                ck_refused(csr_from_text(forms[i], RSA_BITS_MAX, &csr, &err), err,
+                           ERR_PRIVATE_KEY_IN_BODY);
                 pem.size = 0; /* and where its label lies */
                 pem_append(&pem, "CERTIFICATE REQUEST", forms[i]);
-                ck_refused(csr_from_text(buffer_bytes(&pem), &csr, &err), err,
+                ck_refused(csr_from_text(buffer_bytes(&pem), RSA_BITS_MAX, &csr, &err), err,
                            ERR_PRIVATE_KEY_IN_BODY);
         }
-        ck_refused(csr_from_text(BYTES_LITERAL("\x30\x07\x30\x05\xa0\x03\x02\x01\x02"), &csr, &err),
+        ck_refused(csr_from_text(BYTES_LITERAL("\x30\x07\x30\x05\xa0\x03\x02\x01\x02"),
+                                 RSA_BITS_MAX, &csr, &err),
                    err, ERR_CSR_MALFORMED);
         ck_assert_msg(strstr(err.text, "certificate was sent"), "%s", err.text);
 }
@@ -972,10 +977,11 @@ START_TEST(text_has_a_limit_of_size) {
         pem_append(&text, "CERTIFICATE REQUEST", whole_request(&w));
         while (text.size < 2 * CSR_MAX)
                 buffer_text(&text, "\n");
-        ck_ok(csr_from_text(buffer_bytes(&text), &csr, &err), err);
+        ck_ok(csr_from_text(buffer_bytes(&text), RSA_BITS_MAX, &csr, &err), err);
         csr = csr_free(csr);
         buffer_text(&text, "\n");
-        ck_refused(csr_from_text(buffer_bytes(&text), &csr, &err), err, ERR_BODY_TOO_LARGE);
+        ck_refused(csr_from_text(buffer_bytes(&text), RSA_BITS_MAX, &csr, &err), err,
+                   ERR_BODY_TOO_LARGE);
 }
 END_TEST
 

@@ -71,7 +71,7 @@ static void check_refused(struct bytes spki, enum error_code code, const char *w
         struct public_key *key = UNTOUCHED;
         struct error err = { 0 };
 
-        ck_assert_msg(public_key_from_spki(spki, &key, &err) == -1, "taken: %s", why);
+        ck_assert_msg(public_key_from_spki(spki, RSA_BITS_MAX, &key, &err) == -1, "taken: %s", why);
         ck_assert_msg(err.code == code, "%s: expected %s, got %s: %s", why, error_slug(code),
                       error_slug(err.code), err.text);
         ck_assert_msg(strstr(err.text, words), "%s: '%s' is not in '%s'", why, words, err.text);
@@ -304,8 +304,8 @@ START_TEST(rsa_keys_are_taken_or_refused_with_their_reason) {
                 check_refused(spki, rsa_rows[_i].code, rsa_rows[_i].words, rsa_rows[_i].why);
                 return;
         }
-        ck_assert_msg(public_key_from_spki(spki, &key, &err) == 0, "%s: %s", rsa_rows[_i].why,
-                      err.text);
+        ck_assert_msg(public_key_from_spki(spki, RSA_BITS_MAX, &key, &err) == 0, "%s: %s",
+                      rsa_rows[_i].why, err.text);
         ck_assert_int_eq(public_key_type(key), KEY_RSA);
         ck_assert_uint_eq(public_key_bits(key), 2048);
 }
@@ -511,7 +511,7 @@ START_TEST(keys_of_other_types_are_taken_or_refused_with_their_reason) {
         if (other_rows[_i].code != TAKEN)
                 check_refused(spki, other_rows[_i].code, other_rows[_i].words, other_rows[_i].why);
         else
-                ck_assert_msg(public_key_from_spki(spki, &key, &err) == 0, "%s: %s",
+                ck_assert_msg(public_key_from_spki(spki, RSA_BITS_MAX, &key, &err) == 0, "%s: %s",
                               other_rows[_i].why, err.text);
 }
 END_TEST
@@ -527,7 +527,7 @@ START_TEST(a_generated_key_is_taken_and_no_part_of_it_is) {
 
         ck_ok(private_key_spki(keys[_i], &spki, &err), err);
         ck_assert_uint_le(spki.size, SPKI_MAX);
-        ck_ok(public_key_from_spki(buffer_bytes(&spki), &key, &err), err);
+        ck_ok(public_key_from_spki(buffer_bytes(&spki), RSA_BITS_MAX, &key, &err), err);
         ck_assert_int_eq((int) public_key_type(key), _i);
         ck_assert_int_eq((int) private_key_type(keys[_i]), _i);
         ck_assert_uint_eq(public_key_bits(key), type_bits[_i]);
@@ -554,7 +554,7 @@ static struct public_key *public_of(const struct private_key *key) {
         struct error err = { 0 };
 
         ck_ok(private_key_spki(key, &spki, &err), err);
-        ck_ok(public_key_from_spki(buffer_bytes(&spki), &public, &err), err);
+        ck_ok(public_key_from_spki(buffer_bytes(&spki), RSA_BITS_MAX, &public, &err), err);
         return public;
 }
 

@@ -1,5 +1,5 @@
 /*
- * Principals: who has which role on the Unix socket, and what somebody without it is told.
+ * Principals: who has which role on the Unix socket, and by certificate.
  */
 #include "unit.h"
 
@@ -187,39 +187,76 @@ START_TEST(a_role_can_be_emptied_but_for_root) {
 }
 END_TEST
 
-START_TEST(a_role_may_all_that_the_ones_before_it_may) {
-        for (size_t has = 0; has < ROLE_COUNT; has++) {
-                for (size_t wanted = 0; wanted < ROLE_COUNT; wanted++) {
-                        const struct principal p = { .role = (enum role) has, .text = "uid:1001" };
-                        struct error err = { 0 };
+/* ---- certificates ---- */
 
-                        ck_assert_int_eq(principal_require(&p, (enum role) wanted, "this", &err),
-                                         has >= wanted ? 0 : -1);
-                        ck_assert_int_eq(err.code, has >= wanted ? ERR_NONE : ERR_FORBIDDEN);
-                }
+static const struct certificate_identity of_anna = {
+        .profile = "admin",
+        .label = "Anna",
+        .names = (const char *const[]){ "anna.lan", "anna@home.lan" },
+        .name_count = 2,
+        .spki = (const uint8_t
+                         *) "\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef"
+                            "\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef",
+};
+
+static const struct {
+        const char *why, *word;
+        bool fits;
+} certificate_words[] = {
+        { "by its key", "spki:" SPKI, true },
+        { "by another key", "spki:1123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef",
+          false },
+        { "by its label", "cert:Anna", true },
+        { "a label in another case is another one", "cert:anna", false },
+        { "by its first name", "cert:anna.lan", true },
+        { "by another name", "cert:anna@home.lan", true },
+        { "names have no case", "cert:ANNA.lan", true },
+        { "a part of a name is none", "cert:anna@home", false },
+        { "a name is no pattern", "cert:*.lan", false },
+        { "a uid is proved by the kernel alone", "uid:0", false },
+        { "a gid, too", "gid:0", false },
+};
+
+START_TEST(an_admin_certificate_has_the_role_of_its_key_label_or_name) {
+        add(ROLE_OPERATOR, certificate_words[_i].word);
+        ck_assert_msg(access_role_of_certificate(list, &of_anna) ==
+                              (certificate_words[_i].fits ? ROLE_OPERATOR : ROLE_PUBLIC),
+                      "%s", certificate_words[_i].why);
+}
+END_TEST
+
+START_TEST(certificates_of_other_profiles_have_no_role) {
+        static const char *const profiles[] = { "server", "client", "device", "user",
+                                                "Admin",  "admin2", "" };
+        struct certificate_identity other = of_anna;
+
+        for (size_t i = 0; i < ARRAY_SIZE(certificate_words); i++)
+                add(ROLE_ADMIN, certificate_words[i].word);
+        ck_assert_int_eq(access_role_of_certificate(list, &other), ROLE_ADMIN);
+        for (size_t i = 0; i < ARRAY_SIZE(profiles); i++) {
+                other.profile = profiles[i];
+                ck_assert_int_eq(access_role_of_certificate(list, &other), ROLE_PUBLIC);
         }
 }
 END_TEST
 
-static const struct {
-        enum role wanted;
-        const char *setting;
-} ways_out[] = { { ROLE_READER, "[Access] Reader=" },
-                 { ROLE_OPERATOR, "[Access] Operator=" },
-                 { ROLE_ADMIN, "[Access] Admin=" } };
+START_TEST(the_highest_role_of_a_certificate_counts) {
+        add(ROLE_READER, "cert:Anna");
+        add(ROLE_ADMIN, "cert:anna.lan");
+        add(ROLE_OPERATOR, "spki:" SPKI);
+        ck_assert_int_eq(access_role_of_certificate(list, &of_anna), ROLE_ADMIN);
+        access_list_reset(list, ROLE_ADMIN);
+        ck_assert_int_eq(access_role_of_certificate(list, &of_anna), ROLE_OPERATOR);
+}
+END_TEST
 
-START_TEST(who_may_not_is_told_who_he_is_and_the_way_out) {
-        const struct principal p = { .role = ROLE_PUBLIC, .text = "uid:1001" }, anonymous = { 0 };
-        struct error err;
+START_TEST(a_certificate_that_says_nothing_has_no_role) {
+        static const uint8_t spki[32];
+        const struct certificate_identity nobody = { .profile = "admin", .spki = spki };
 
-        ck_refused(principal_require(&p, ways_out[_i].wanted, "revoking", &err), err,
-                   ERR_FORBIDDEN);
-        ck_assert_ptr_nonnull(strstr(err.text, "you are uid:1001"));
-        ck_assert_ptr_nonnull(strstr(err.text, "revoking"));
-        ck_assert_ptr_nonnull(strstr(err.text, ways_out[_i].setting));
-        ck_refused(principal_require(&anonymous, ways_out[_i].wanted, "revoking", &err), err,
-                   ERR_FORBIDDEN);
-        ck_assert_ptr_nonnull(strstr(err.text, "you are anonymous"));
+        for (size_t i = 0; i < ARRAY_SIZE(certificate_words); i++)
+                add(ROLE_ADMIN, certificate_words[i].word);
+        ck_assert_int_eq(access_role_of_certificate(list, &nobody), ROLE_PUBLIC);
 }
 END_TEST
 
@@ -238,9 +275,11 @@ int main(void) {
         tcase_add_test(tc, a_long_name_is_refused);
         tcase_add_test(tc, the_list_has_an_end);
         tcase_add_test(tc, a_role_can_be_emptied_but_for_root);
-        tcase_add_test(tc, a_role_may_all_that_the_ones_before_it_may);
-        tcase_add_loop_test(tc, who_may_not_is_told_who_he_is_and_the_way_out, 0,
-                            ARRAY_SIZE(ways_out));
+        tcase_add_loop_test(tc, an_admin_certificate_has_the_role_of_its_key_label_or_name, 0,
+                            ARRAY_SIZE(certificate_words));
+        tcase_add_test(tc, certificates_of_other_profiles_have_no_role);
+        tcase_add_test(tc, the_highest_role_of_a_certificate_counts);
+        tcase_add_test(tc, a_certificate_that_says_nothing_has_no_role);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

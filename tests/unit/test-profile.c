@@ -47,6 +47,8 @@ static const struct {
           EKU_CLIENT_AUTH, 90, 397, 0, ENROLMENT_TOKEN, false, false },
         { "device", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 365, 825,
           30, ENROLMENT_TOKEN, false, false },
+        { "https", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH, 90, 397, 0,
+          ENROLMENT_INTERNAL, false, false },
         { "ocsp", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_OCSP_SIGNING, 7, 30, 0,
           ENROLMENT_INTERNAL, false, true },
         { "peer", SAN_BIT(SAN_DNS) | SAN_BIT(SAN_IP), EKU_SERVER_AUTH | EKU_CLIENT_AUTH, 90, 397, 0,
@@ -56,6 +58,12 @@ static const struct {
         { "user", SAN_BIT(SAN_EMAIL), EKU_CLIENT_AUTH | EKU_EMAIL_PROTECTION, 365, 825, 0,
           ENROLMENT_APPROVAL, false, false },
 };
+
+START_TEST(the_ca_s_own_profiles_are_known_by_name) {
+        ck_assert(profile_is_own("https") && profile_is_own("ocsp"));
+        ck_assert(!profile_is_own("server") && !profile_is_own("http") && !profile_is_own(""));
+}
+END_TEST
 
 START_TEST(the_built_in_profiles_are_as_promised) {
         CAD_AUTO(profiles_free) struct profile_set *set = built_in();
@@ -98,7 +106,7 @@ START_TEST(an_unknown_profile_names_those_that_there_are) {
         ck_assert_ptr_null(profiles_find(set, "ca", &err));
         ck_assert_int_eq(err.code, ERR_PROFILE_UNKNOWN);
         ck_assert_str_eq(err.field, "profile");
-        ck_assert_ptr_nonnull(strstr(err.text, "admin, client, device, ocsp, peer, server, user"));
+        ck_assert_ptr_nonnull(strstr(err.text, "admin, client, device, https, ocsp, peer, server, user"));
 }
 END_TEST
 
@@ -392,7 +400,7 @@ START_TEST(a_key_is_held_against_types_and_sizes) {
 
                 err = (struct error){ 0 };
                 key_spki(rows[i].type, rows[i].bits, &spki);
-                ck_ok(public_key_from_spki(buffer_bytes(&spki), &key, &err), err);
+                ck_ok(public_key_from_spki(buffer_bytes(&spki), RSA_BITS_MAX, &key, &err), err);
                 (void) profile_check_key(profiles_find(set, rows[i].profile, NULL), key, &err);
                 ck_assert_msg(err.code == rows[i].code, "row %zu: %s", i, err.text);
                 ck_assert_msg(strstr(err.text, rows[i].text), "row %zu: %s", i, err.text);
@@ -444,6 +452,7 @@ int main(void) {
         tcase_add_checked_fixture(tc, set_up, tear_down);
         tcase_set_timeout(tc, 60);
         tcase_add_test(tc, the_built_in_profiles_are_as_promised);
+        tcase_add_test(tc, the_ca_s_own_profiles_are_known_by_name);
         tcase_add_test(tc, a_profile_of_tls_servers_is_never_longer_than_apple_takes);
         tcase_add_test(tc, an_unknown_profile_names_those_that_there_are);
         tcase_add_test(tc, no_folder_is_the_built_in_ones_alone);

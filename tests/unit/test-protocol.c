@@ -20,6 +20,13 @@ union results {
         struct error error;
         struct sign_hello hello;
         struct sign_status status;
+        struct sign_crl crl;
+        struct {
+                char issuer[SIGNER_ISSUER_MAX];
+                int64_t number, size;
+        } crl_ok;
+        struct audit_anchor anchor;
+        struct sign_anchors anchors;
 };
 
 static struct bytes put_issue(uint32_t id) {
@@ -91,6 +98,53 @@ static int get_status(struct frame_reader *fields, union results *ret, struct er
         return sign_status_decode(fields, &ret->status, err);
 }
 
+static struct bytes put_crl(uint32_t id) {
+        struct sign_crl wish = { .issuer = "root",
+                                 .number = 5,
+                                 .this_update = -1,
+                                 .next_update = INT64_MAX,
+                                 .entry_count = 1000000,
+                                 .entries_fd = 3 };
+
+        return sign_crl_encode(frame, id, &wish);
+}
+
+static int get_crl(struct frame_reader *fields, union results *ret, struct error *err) {
+        return sign_crl_decode(fields, &ret->crl, err);
+}
+
+static struct bytes put_crl_ok(uint32_t id) {
+        return sign_crl_ok_encode(frame, id, "int-2", 6, INT64_C(5000000000));
+}
+
+static int get_crl_ok(struct frame_reader *fields, union results *ret, struct error *err) {
+        return sign_crl_ok_decode(fields, ret->crl_ok.issuer, &ret->crl_ok.number,
+                                  &ret->crl_ok.size, err);
+}
+
+static struct bytes put_anchor(uint32_t id) {
+        return sign_anchor_encode(frame, id,
+                                  &(struct audit_anchor){ .at = 5, .number = 7, .hash = { 1, 2 } });
+}
+
+static int get_anchor(struct frame_reader *fields, union results *ret, struct error *err) {
+        return sign_anchor_decode(fields, &ret->anchor, err);
+}
+
+static struct bytes put_anchors(uint32_t id) {
+        static const struct sign_anchors anchors = {
+                .list = { { .at = 5, .number = 7, .hash = { 1, 2 } },
+                          { .at = 253402300799, .number = INT64_MAX, .hash = { 3 } } },
+                .count = 2,
+        };
+
+        return sign_anchors_encode(frame, id, &anchors);
+}
+
+static int get_anchors(struct frame_reader *fields, union results *ret, struct error *err) {
+        return sign_anchors_decode(fields, &ret->anchors, err);
+}
+
 static const struct {
         const char *what;
         enum signer_message type;
@@ -102,6 +156,10 @@ static const struct {
         { "ERROR", SIGNER_ERROR, put_error, get_error },
         { "HELLO_OK", SIGNER_HELLO_OK, put_hello, get_hello },
         { "STATUS_OK", SIGNER_STATUS_OK, put_status, get_status },
+        { "CRL", SIGNER_CRL, put_crl, get_crl },
+        { "CRL_OK", SIGNER_CRL_OK, put_crl_ok, get_crl_ok },
+        { "ANCHOR", SIGNER_ANCHOR, put_anchor, get_anchor },
+        { "ANCHORS_OK", SIGNER_ANCHORS_OK, put_anchors, get_anchors },
 };
 
 static void set_length(uint8_t *at, size_t size) {
@@ -185,8 +243,33 @@ START_TEST(a_good_message_is_read_as_it_was_written) {
                 ck_assert_str_eq(ret.status.clock, "");
                 ck_assert_str_eq(ret.status.log, "full");
                 break;
+        case SIGNER_CRL:
+                ck_assert_str_eq(ret.crl.issuer, "root");
+                ck_assert_int_eq(ret.crl.number, 5);
+                ck_assert_int_eq(ret.crl.this_update, -1);
+                ck_assert_int_eq(ret.crl.next_update, INT64_MAX);
+                ck_assert_int_eq(ret.crl.entry_count, 1000000);
+                ck_assert_msg(ret.crl.entries_fd == -1, "a descriptor is not in the octets");
+                break;
+        case SIGNER_CRL_OK:
+                ck_assert_str_eq(ret.crl_ok.issuer, "int-2");
+                ck_assert_int_eq(ret.crl_ok.number, 6);
+                ck_assert_int_eq(ret.crl_ok.size, INT64_C(5000000000));
+                break;
+        case SIGNER_ANCHOR:
+                ck_assert_int_eq(ret.anchor.at, 0);
+                ck_assert_int_eq(ret.anchor.number, 7);
+                ck_assert_uint_eq(ret.anchor.hash[1], 2);
+                break;
+        case SIGNER_ANCHORS_OK:
+                ck_assert_uint_eq(ret.anchors.count, 2);
+                ck_assert_int_eq(ret.anchors.list[0].at, 5);
+                ck_assert_int_eq(ret.anchors.list[1].number, INT64_MAX);
+                ck_assert_uint_eq(ret.anchors.list[1].hash[0], 3);
+                break;
         case SIGNER_HELLO:
         case SIGNER_STATUS:
+        case SIGNER_ANCHORS:
                 ck_abort_msg("these have no fields");
         }
 }
@@ -450,6 +533,50 @@ START_TEST(urls_of_an_issuer_always_fit) {
 }
 END_TEST
 
+static struct bytes anchors_with(int64_t count, int64_t number, size_t hash_size) {
+        struct frame_writer w;
+
+        frame_begin(&w, frame, SIGNER_ANCHORS_OK, 1);
+        frame_put_number(&w, count);
+        for (int64_t i = 0; i < count; i++) {
+                frame_put_number(&w, 5);
+                frame_put_number(&w, number);
+                frame_put(&w, BYTES(large, hash_size));
+        }
+        return frame_end(&w);
+}
+
+START_TEST(anchors_are_of_rows_and_not_too_many) {
+        const struct {
+                int64_t count, number;
+                size_t hash_size;
+                bool good;
+        } rows[] = {
+                { 0, 1, 32, true },
+                { SIGNER_ANCHORS_MAX, 1, 32, true },
+                { SIGNER_ANCHORS_MAX + 1, 1, 32, false },
+                { -1, 1, 32, false },
+                { 1, 0, 32, false },
+                { 1, -1, 32, false },
+                { 1, 1, 31, false },
+                { 1, 1, 33, false },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                struct signer_header header;
+                struct frame_reader fields;
+                struct sign_anchors anchors;
+                struct error err = { 0 };
+                struct bytes octets =
+                        anchors_with(rows[i].count, rows[i].number, rows[i].hash_size);
+
+                ck_ok(frame_open(octets, &header, &fields, &err), err);
+                ck_assert_msg((sign_anchors_decode(&fields, &anchors, &err) == 0) == rows[i].good,
+                              "row %zu", i);
+        }
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("protocol");
         TCase *tc = tcase_create("protocol");
@@ -468,6 +595,7 @@ int main(void) {
         tcase_add_test(tc, numbers_come_back_as_they_went);
         tcase_add_test(tc, the_largest_certificate_fits_into_a_frame);
         tcase_add_test(tc, urls_of_an_issuer_always_fit);
+        tcase_add_test(tc, anchors_are_of_rows_and_not_too_many);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

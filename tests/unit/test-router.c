@@ -105,6 +105,16 @@ START_TEST(allow_names_the_methods_of_the_path) {
                               &match, allow, &err),
                    err, ERR_METHOD_NOT_ALLOWED);
         ck_assert_str_eq(allow, "POST");
+        ck_refused(route_find(routes, ARRAY_SIZE(routes), 0, "OPTIONS", "/v1/certificates/1/revoke",
+                              &match, allow, &err),
+                   err, ERR_METHOD_NOT_ALLOWED);
+        ck_assert_str_eq(allow, "POST");
+        ck_refused(route_find(routes, ARRAY_SIZE(routes), 0, "OPTIONS", "*", &match, allow, &err),
+                   err, ERR_METHOD_NOT_ALLOWED);
+        ck_assert_ptr_nonnull(strstr(allow, "GET, HEAD, POST")); /* all there are */
+        ck_refused(route_find(routes, ARRAY_SIZE(routes), 0, "TRACE", "/nothing", &match, allow,
+                              &err),
+                   err, ERR_NOT_FOUND);
 }
 END_TEST
 

@@ -111,6 +111,17 @@ static void do_memfd_exec(void) {
         (void) syscall(SYS_memfd_create, "x", 0);
 }
 
+static void do_crl(void) {
+        int fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        char octet = 'x';
+
+        if (fd < 0 || write(fd, &octet, 1) != 1 || pwrite(fd, &octet, 1, 1) != 1 ||
+            pread(fd, &octet, 1, 1) != 1 || ftruncate(fd, 1) < 0 ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0 || fcntl(fd, F_GET_SEALS) != F_SEAL_WRITE)
+                _exit(3);
+        (void) close(fd);
+}
+
 static void do_work(void) {
         uint8_t octets[64];
         void *p;
@@ -142,32 +153,34 @@ static const struct {
         const char *what;
         void (*call)(void);
         enum fate process, signing;
+        enum fate crl; /* as a signing thread, but for what is there for CRLs */
 } calls[] = {
-        { "signing, answering, logging", do_work, LIVES, LIVES },
-        { "looking after log and mark", do_keeping, LIVES, DIES },
-        { "opening a file", do_open, LIVES, DIES },
-        { "making a file", do_create, LIVES, DIES },
-        { "renaming", do_rename, LIVES, DIES },
-        { "running a program", do_exec, DIES, DIES },
-        { "forking", do_fork, LIVES, DIES },
-        { "a network socket", do_socket, DIES, DIES },
-        { "a Unix socket", do_unix_socket, DIES, DIES },
-        { "connecting", do_connect, DIES, DIES },
-        { "binding", do_bind, DIES, DIES },
-        { "tracing", do_ptrace, DIES, DIES },
-        { "another's memory", do_read_others, DIES, DIES },
-        { "unlink(2)", do_unlink, DIES, DIES },
-        { "mounting", do_mount, DIES, DIES },
-        { "another user", do_setuid, DIES, DIES },
-        { "a signal to another", do_kill, DIES, DIES },
-        { "modes by path", do_chmod, DIES, DIES },
-        { "links", do_link, DIES, DIES },
-        { "io_uring", do_io_uring, DIES, DIES },
-        { "bpf", do_bpf, DIES, DIES },
-        { "setting the clock", do_clock, DIES, DIES },
-        { "a program in memory", do_memfd_exec, DIES, DIES },
-        { "mapping code", do_map_code, DIES, DIES },
-        { "making code", do_make_code, DIES, DIES },
+        { "signing, answering, logging", do_work, LIVES, LIVES, LIVES },
+        { "a file in memory, sealed", do_crl, LIVES, DIES, LIVES },
+        { "looking after log and mark", do_keeping, LIVES, DIES, DIES },
+        { "opening a file", do_open, LIVES, DIES, DIES },
+        { "making a file", do_create, LIVES, DIES, DIES },
+        { "renaming", do_rename, LIVES, DIES, DIES },
+        { "running a program", do_exec, DIES, DIES, DIES },
+        { "forking", do_fork, LIVES, DIES, DIES },
+        { "a network socket", do_socket, DIES, DIES, DIES },
+        { "a Unix socket", do_unix_socket, DIES, DIES, DIES },
+        { "connecting", do_connect, DIES, DIES, DIES },
+        { "binding", do_bind, DIES, DIES, DIES },
+        { "tracing", do_ptrace, DIES, DIES, DIES },
+        { "another's memory", do_read_others, DIES, DIES, DIES },
+        { "unlink(2)", do_unlink, DIES, DIES, DIES },
+        { "mounting", do_mount, DIES, DIES, DIES },
+        { "another user", do_setuid, DIES, DIES, DIES },
+        { "a signal to another", do_kill, DIES, DIES, DIES },
+        { "modes by path", do_chmod, DIES, DIES, DIES },
+        { "links", do_link, DIES, DIES, DIES },
+        { "io_uring", do_io_uring, DIES, DIES, DIES },
+        { "bpf", do_bpf, DIES, DIES, DIES },
+        { "setting the clock", do_clock, DIES, DIES, DIES },
+        { "a program in memory", do_memfd_exec, DIES, DIES, DIES },
+        { "mapping code", do_map_code, DIES, DIES, DIES },
+        { "making code", do_make_code, DIES, DIES, DIES },
 };
 
 /* Enter up to @stage in a child and call. Return: its wait status */
@@ -179,7 +192,7 @@ static int in_child(enum sandbox_stage stage, void (*call)(void)) {
                 struct error err = { 0 };
 
                 if (sandbox_prepare(&err) < 0 || sandbox_enter(SANDBOX_PROCESS, &err) < 0 ||
-                    (stage == SANDBOX_SIGNING && sandbox_enter(SANDBOX_SIGNING, &err) < 0))
+                    (stage != SANDBOX_PROCESS && sandbox_enter(stage, &err) < 0))
                         _exit(2);
                 call();
                 _exit(0);
@@ -208,6 +221,7 @@ START_TEST(what_a_stage_forbids_ends_the_process) {
                    calls[_i].what);
         check_fate(in_child(SANDBOX_SIGNING, calls[_i].call), calls[_i].signing, "signing",
                    calls[_i].what);
+        check_fate(in_child(SANDBOX_CRL, calls[_i].call), calls[_i].crl, "crl", calls[_i].what);
         ck_assert_int_eq(access("/tmp/cad-unit-must-not-be", F_OK) == 0,
                          unlink("/tmp/cad-unit-must-not-be") == 0);
 }

@@ -4,14 +4,18 @@
  */
 #include "fake-signer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
+#include "daemon/signer/channel.h"
 #include "daemon/signer/client.h"
 #include "lib/base/log.h"
+#include "lib/base/memfd.h"
 
 #define SOON_MS \
         2500 /* that what must not wait for a deadline is done in, however loaded the machine */
@@ -839,6 +843,211 @@ START_TEST(each_call_is_answered_once_while_signers_come_and_go) {
 }
 END_TEST
 
+/* ---- CRLs: a wish with a descriptor, an answer with another ---- */
+
+/* Whoever waits for one, on a thread of its own. */
+struct asked_crl {
+        pthread_t thread;
+        struct sign_crl wish;
+        struct signed_crl made;
+        struct error err;
+        int rc;
+};
+
+static void *crl_thread(void *argument) {
+        struct asked_crl *a = argument;
+
+        a->rc = signer_client_crl(client, &a->wish, &a->made, &a->err);
+        return NULL;
+}
+
+static void ask_crl(struct asked_crl *a) {
+        *a = (struct asked_crl){ .wish = { .issuer = "int-1",
+                                           .number = 5,
+                                           .entry_count = 2,
+                                           .entries_fd = memfd_create("entries", MFD_CLOEXEC) },
+                                 .made.fd = -1 };
+        ck_assert_int_ge(a->wish.entries_fd, 0);
+        ck_assert_int_eq(pthread_create(&a->thread, NULL, crl_thread, a), 0);
+}
+
+static void end_crl(struct asked_crl *a, enum error_code code) {
+        ck_assert_int_eq(pthread_join(a->thread, NULL), 0);
+        ck_assert_msg(a->err.code == code, "expected %s, got %s: %s", error_slug(code),
+                      error_slug(a->err.code), a->err.text);
+        ck_assert_int_eq(a->rc, code == ERR_NONE ? 0 : -1);
+        ck_assert_int_eq(a->made.der.size == 0, code != ERR_NONE);
+        signed_crl_done(&a->made);
+        (void) close(a->wish.entries_fd);
+}
+
+/* The next frame, which is a CRL wish with its descriptor. Return: its id */
+static uint32_t receive_crl(struct sign_crl *ret) {
+        CAD_AUTO(fd_close) int fd = -1;
+        static uint8_t frame[SIGNER_FRAME_MAX];
+        struct pollfd p = { .fd = peer, .events = POLLIN };
+        struct signer_header header;
+        struct frame_reader fields;
+        struct error err = { 0 };
+        ssize_t n;
+
+        ck_assert_int_eq(poll(&p, 1, SOON_MS), 1);
+        n = channel_receive(peer, frame, sizeof(frame), MSG_DONTWAIT, &fd);
+        ck_assert_int_gt(n, 0);
+        ck_assert_msg(fd >= 0, "the entries are missing");
+        ck_ok(frame_open(BYTES(frame, (size_t) n), &header, &fields, &err), err);
+        ck_assert_uint_eq(header.type, SIGNER_CRL);
+        ck_ok(sign_crl_decode(&fields, ret, &err), err);
+        return header.id;
+}
+
+/* A file of @content, or none where that is NULL. */
+static int crl_file(const char *content, bool seal) {
+        struct error err = { 0 };
+        int fd = content ? memfd_new("crl", &err) : -1;
+
+        if (content)
+                ck_assert_int_eq(fd_write_all(fd, bytes_of(content)), 0);
+        if (seal)
+                ck_ok(memfd_seal(fd, &err), err);
+        return fd;
+}
+
+static void answer_crl(uint32_t id, const char *issuer, int64_t number, int64_t size, int fd) {
+        uint8_t frame[256];
+
+        (void) channel_send(peer, sign_crl_ok_encode(frame, id, issuer, number, size), fd,
+                            MSG_NOSIGNAL);
+        (void) fd_close(fd);
+}
+
+START_TEST(a_crl_comes_back_mapped) {
+        struct asked_crl a;
+        struct sign_crl wish;
+        uint32_t id;
+
+        ask_crl(&a);
+        id = receive_crl(&wish);
+        ck_assert_str_eq(wish.issuer, "int-1");
+        ck_assert_int_eq(wish.number, 5);
+        check_still_works(); /* others are answered while it is made */
+        answer_crl(id, "int-1", 5, 3, crl_file("der", true));
+        ck_assert_int_eq(pthread_join(a.thread, NULL), 0);
+        ck_assert_msg(a.rc == 0, "%s", a.err.text);
+        ck_assert(bytes_equal(a.made.der, BYTES_LITERAL("der")) && a.made.fd >= 0);
+        signed_crl_done(&a.made);
+        ck_assert(a.made.der.size == 0 && a.made.fd == -1);
+        signed_crl_done(&a.made);
+        (void) close(a.wish.entries_fd);
+}
+END_TEST
+
+static const struct {
+        const char *why;
+        const char *issuer;
+        int64_t number, size;
+        const char *content;
+        bool seal;
+} bad_crls[] = {
+        { "no file", "int-1", 5, 3, NULL, false },
+        { "not sealed", "int-1", 5, 3, "der", false },
+        { "empty", "int-1", 5, 0, "", true },
+        { "smaller than it says", "int-1", 5, 4, "der", true },
+        { "larger than it says", "int-1", 5, 2, "der", true },
+        { "a negative size", "int-1", 5, -3, "der", true },
+        { "another issuer's", "int-2", 5, 3, "der", true },
+        { "another number", "int-1", 6, 3, "der", true },
+};
+
+START_TEST(a_crl_that_is_not_what_was_asked_for_is_refused) {
+        struct asked_crl a;
+        struct sign_crl wish;
+
+        ask_crl(&a);
+        answer_crl(receive_crl(&wish), bad_crls[_i].issuer, bad_crls[_i].number, bad_crls[_i].size,
+                   crl_file(bad_crls[_i].content, bad_crls[_i].seal));
+        end_crl(&a, ERR_SIGNER_WRONG);
+        check_still_works();
+}
+END_TEST
+
+START_TEST(an_answer_of_one_kind_is_none_of_the_other) {
+        struct asked asked = { 0 };
+        struct asked_crl a;
+        struct sign_crl wish;
+
+        ask_crl(&a);
+        fake_certificate(peer, receive_crl(&wish), BYTES_LITERAL("der"));
+        end_crl(&a, ERR_SIGNER_WRONG);
+        ask_well(&asked);
+        answer_crl(receive(NULL).id, "int-1", 5, 3, crl_file("der", true));
+        check_answer(&asked, ERR_SIGNER_WRONG);
+        check_still_works();
+}
+END_TEST
+
+START_TEST(a_crl_is_refused_with_the_signers_words) {
+        struct asked_crl a;
+        struct sign_crl wish;
+
+        ask_crl(&a);
+        fake_error(peer, receive_crl(&wish), ERR_STATE_CONFLICT, "number", "5 is not above 6");
+        ck_assert_int_eq(pthread_join(a.thread, NULL), 0);
+        ck_assert_int_eq(a.err.code, ERR_STATE_CONFLICT);
+        ck_assert_str_eq(a.err.field, "number");
+        ck_assert_str_eq(a.err.text, "5 is not above 6");
+        (void) close(a.wish.entries_fd);
+}
+END_TEST
+
+START_TEST(who_waits_for_a_crl_is_told_of_the_end) {
+        struct asked_crl a;
+        struct sign_crl wish;
+
+        ask_crl(&a);
+        (void) receive_crl(&wish);
+        peer = fd_close(peer);
+        end_crl(&a, ERR_SIGNER_UNAVAILABLE);
+        ask_crl(&a);
+        end_crl(&a, ERR_SIGNER_UNAVAILABLE);
+        attach();
+        ck_assert_uint_eq(receive(NULL).type, SIGNER_HELLO);
+        ask_crl(&a);
+        (void) receive_crl(&wish);
+        client = signer_client_free(client);
+        end_crl(&a, ERR_STOPPING);
+}
+END_TEST
+
+static size_t open_descriptors(void) {
+        DIR *dir = opendir("/proc/self/fd");
+        size_t count = 0;
+
+        ck_assert_ptr_nonnull(dir);
+        while (readdir(dir))
+                count++;
+        (void) closedir(dir);
+        return count;
+}
+
+/* Descriptors beside frames that take none, answers that nobody waits for. */
+START_TEST(no_descriptor_of_the_signers_stays_open) {
+        size_t before = open_descriptors();
+
+        for (uint32_t i = 0; i < 50; i++) {
+                CAD_AUTO(fd_close) int fd = crl_file("x", true);
+                uint8_t frame[256];
+
+                (void) channel_send(peer, sign_crl_ok_encode(frame, 1000 + i, "int-1", 5, 1), fd,
+                                    0);
+                (void) channel_send(peer, sign_empty_encode(frame, SIGNER_STATUS_OK, i), fd, 0);
+                (void) channel_send(peer, BYTES_LITERAL("rubbish"), fd, 0);
+                check_still_works();
+        }
+        ck_assert_uint_eq(open_descriptors(), before);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("signer-client");
         TCase *alone = tcase_create("alone"), *tc = tcase_create("connected");
@@ -878,6 +1087,13 @@ int main(void) {
         tcase_add_test(tc, a_status_that_cannot_be_read_is_none);
         tcase_add_test(tc, a_status_ends_with_the_connection);
         tcase_add_test(tc, each_call_is_answered_once_while_signers_come_and_go);
+        tcase_add_test(tc, a_crl_comes_back_mapped);
+        tcase_add_loop_test(tc, a_crl_that_is_not_what_was_asked_for_is_refused, 0,
+                            ARRAY_SIZE(bad_crls));
+        tcase_add_test(tc, an_answer_of_one_kind_is_none_of_the_other);
+        tcase_add_test(tc, a_crl_is_refused_with_the_signers_words);
+        tcase_add_test(tc, who_waits_for_a_crl_is_told_of_the_end);
+        tcase_add_test(tc, no_descriptor_of_the_signers_stays_open);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

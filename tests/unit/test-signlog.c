@@ -186,6 +186,83 @@ START_TEST(a_start_counts_the_last_hour) {
 }
 END_TEST
 
+static void log_crl(struct signlog *log, int64_t now_s, const char *issuer, int64_t number) {
+        struct crl_wish wish = {
+                .number = number, .this_update = now_s, .next_update = now_s + DAY, .entry_count = 3
+        };
+        struct error err = { 0 };
+
+        ck_ok(signlog_crl(log, now_s, issuer, &wish, &err), err);
+}
+
+START_TEST(a_crl_has_a_line_of_its_own) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct rate rate = { 0 };
+        int64_t last_s = -1;
+        struct signlog *log = open_log(&rate, &last_s);
+
+        log_crl(log, NOW, "int-1", 1795290000);
+        ck_assert_str_eq(content(&text, "log"),
+                         "2026-11-21T19:40:00Z crl issuer=int-1 number=1795290000 entries=3 "
+                         "this-update=2026-11-21T19:40:00Z next-update=2026-11-22T19:40:00Z\n");
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(a_start_finds_the_highest_number_of_each_issuer) {
+        struct rate rate = { .per_hour = 10 };
+        int64_t last_s = -1;
+        struct signlog *log = open_log(&rate, &last_s);
+        const struct signlog_seen *seen;
+
+        log_crl(log, NOW - 9000, "root", 70);
+        log_crl(log, NOW - 30, "int-1", 500);
+        log_crl(log, NOW - 20, "int-1", 501);
+        log_crl(log, NOW - 10, "abcdefghijklmno", INT64_MAX);
+        (void) signlog_free(log);
+        log = open_log(&rate, &last_s);
+        seen = signlog_seen(log);
+        ck_assert_int_eq(last_s, NOW - 10);
+        ck_assert_msg(!seen->issued && !signlog_issued(log), "a CRL is no certificate");
+        ck_assert_int_eq(crl_numbers_last(&seen->crls, "root"), 70);
+        ck_assert_int_eq(crl_numbers_last(&seen->crls, "int-1"), 501);
+        ck_assert_int_eq(crl_numbers_last(&seen->crls, "abcdefghijklmno"), INT64_MAX);
+        ck_assert_uint_eq(rate_last_hour(&seen->crl_rate, NOW), 3);
+        ck_assert_msg(rate_last_hour(&rate, NOW) == 0, "the limit on certificates is theirs alone");
+        (void) signlog_free(log);
+}
+END_TEST
+
+START_TEST(a_line_about_a_crl_that_is_none_says_nothing) {
+        static const char *const lines[] = {
+                "crl ",
+                "crl issuer=int-1",
+                "crl issuer=int-1 number=",
+                "crl issuer=int-1 number=x",
+                "crl number=5 issuer=int-1",
+                "crl issuer= number=5",
+                "crlissuer=int-1 number=5",
+                "crl issuer=abcdefghijklmnop number=5",
+                "crl issuer=int-1 number=-5",
+        };
+        struct rate rate = { 0 };
+        int64_t last_s;
+
+        for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+                CAD_AUTO(buffer_done) struct buffer text = { 0 };
+                struct signlog *log;
+
+                buffer_format(&text, "2026-11-21T19:40:00Z %s\n", lines[i]);
+                scratch_write(&scratch, "log", buffer_string(&text), 0600);
+                log = open_log(&rate, &last_s);
+                for (size_t row = 0; row < CRL_NUMBERS_MAX; row++)
+                        ck_assert_msg(signlog_seen(log)->crls.rows[row].number == 0, "%s",
+                                      lines[i]);
+                (void) signlog_free(log);
+        }
+}
+END_TEST
+
 START_TEST(lines_of_a_clock_that_was_ahead_are_not_the_last_hour) {
         struct rate rate = { 0 };
         int64_t last_s = 0;
@@ -206,6 +283,28 @@ START_TEST(lines_of_a_clock_that_was_ahead_are_not_the_last_hour) {
               err); /* and root says that it was wrong */
         ck_assert_uint_eq(counted(10, &last_s), 2);
         ck_assert_int_eq(last_s, NOW);
+}
+END_TEST
+
+/* clang-format off */
+static const struct { const char *why, *line; bool issued; } told[] = {
+        { "a leaf for somebody", "2026-11-21T19:40:00Z issue serial=10 issuer=int-1 profile=server key=00 until=2026-11-22T19:40:00Z names=a.lan\n", true },
+        { "the CA's own", "2026-11-21T19:40:00Z issue serial=10 issuer=int-1 profile=https key=00 until=2026-11-22T19:40:00Z names=a.lan\n", false },
+        { "one whose profile only begins so", "2026-11-21T19:40:00Z issue serial=10 issuer=int-1 profile=https-x key=00 until=x names=a.lan\n", true },
+        { "a name that pretends", "2026-11-21T19:40:00Z issue serial=10 issuer=int-1 profile=server key=00 until=x names=urn:x,profile=https\n", true },
+        { "no profile", "2026-11-21T19:40:00Z issue serial=10\n", true },
+        { "nothing behind", "2026-11-21T19:40:00Z issue profile=\n", true },
+        { "something else", "2026-11-21T19:40:00Z clock-accept\n", false },
+};
+/* clang-format on */
+
+START_TEST(what_is_the_ca_s_own_is_not_issued_for_others) {
+        struct error err = { 0 };
+        bool issued = false;
+
+        scratch_write(&scratch, "log", told[_i].line, 0600);
+        ck_ok(signlog_tells_of_issue(scratch.fd, &issued, &err), err);
+        ck_assert_msg(issued == told[_i].issued, "%s", told[_i].why);
 }
 END_TEST
 
@@ -386,6 +485,52 @@ START_TEST(a_log_that_is_no_file_is_refused) {
 }
 END_TEST
 
+/* ---- what is no issuance ---- */
+
+START_TEST(an_anchor_is_a_line_and_no_issuance) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct audit_anchor anchor = { .at = NOW, .number = 12, .hash = { 0xab } }, back;
+        struct rate rate = { .per_hour = 5 };
+        struct signlog *log;
+        int64_t last_s = 0;
+        bool issued = true;
+        struct error err = { 0 };
+
+        log = open_log(&rate, &last_s);
+        ck_ok(signlog_audit(log, &anchor, &err), err);
+        log = signlog_free(log);
+        ck_assert_int_eq(audit_anchor_parse(strtok((char *) content(&text, SIGNLOG_FILE), "\n"),
+                                            &back),
+                         0);
+        ck_assert_mem_eq(&back, &anchor, sizeof(back));
+        log = open_log(&rate, &last_s);
+        ck_assert_int_eq(last_s, NOW);
+        ck_assert(!signlog_issued(log));
+        ck_assert_int_eq(rate_last_hour(&rate, NOW), 0);
+        ck_ok(signlog_tells_of_issue(scratch.fd, &issued, &err), err);
+        ck_assert(!issued);
+        issue(log, NOW);
+        ck_assert(!signlog_issued(log)); /* it tells of what was read at start */
+        log = signlog_free(log);
+        log = open_log(&rate, &last_s);
+        ck_assert(signlog_issued(log));
+        ck_ok(signlog_tells_of_issue(scratch.fd, &issued, &err), err);
+        ck_assert(issued);
+        log = signlog_free(log);
+}
+END_TEST
+
+START_TEST(without_a_log_there_is_no_issuance_and_nothing_to_note) {
+        bool issued = true;
+        struct error err = { 0 };
+
+        ck_ok(signlog_tells_of_issue(scratch.fd, &issued, &err), err);
+        ck_assert(!issued);
+        ck_ok(signlog_ca_replaced(scratch.fd, NOW, &err), err);
+        ck_assert_int_eq(faccessat(scratch.fd, SIGNLOG_FILE, F_OK, 0), -1);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("signlog");
         TCase *tc = tcase_create("signlog");
@@ -397,7 +542,11 @@ int main(void) {
         tcase_add_test(tc, no_single_name_is_too_long_for_a_line);
         tcase_add_test(tc, names_beyond_a_line_are_counted);
         tcase_add_test(tc, a_start_counts_the_last_hour);
+        tcase_add_test(tc, a_crl_has_a_line_of_its_own);
+        tcase_add_test(tc, a_start_finds_the_highest_number_of_each_issuer);
+        tcase_add_test(tc, a_line_about_a_crl_that_is_none_says_nothing);
         tcase_add_test(tc, lines_of_a_clock_that_was_ahead_are_not_the_last_hour);
+        tcase_add_loop_test(tc, what_is_the_ca_s_own_is_not_issued_for_others, 0, ARRAY_SIZE(told));
         tcase_add_test(tc, accepting_a_clock_makes_no_log);
         tcase_add_test(tc, a_half_line_is_ended_and_counts_for_nothing);
         tcase_add_test(tc, lines_that_are_none_are_passed_over);
@@ -406,6 +555,8 @@ int main(void) {
         tcase_add_test(tc, a_rotation_that_fails_loses_nothing);
         tcase_add_test(tc, a_full_disk_leaves_no_half_line);
         tcase_add_test(tc, a_log_that_is_no_file_is_refused);
+        tcase_add_test(tc, an_anchor_is_a_line_and_no_issuance);
+        tcase_add_test(tc, without_a_log_there_is_no_issuance_and_nothing_to_note);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

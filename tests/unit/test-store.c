@@ -324,7 +324,9 @@ END_TEST
 /* Those that go along the certificates by id: the reader ends the walk, or it begins where indexing has ended. */
 static bool may_walk_ids(enum statement which) {
         return which == STATEMENT_INDEX_ROWS || which == STATEMENT_COUNT_TAIL ||
-                which == STATEMENT_SPKI_TAIL || which == STATEMENT_LIST_ALL;
+                which == STATEMENT_SPKI_TAIL || which == STATEMENT_LIST_ALL ||
+                which == STATEMENT_REQUEST_LIST || which == STATEMENT_TOKEN_LIST ||
+                which == STATEMENT_AUDIT_LIST;
 }
 
 START_TEST(no_statement_scans_or_sorts) {
