@@ -10,6 +10,8 @@
 The binaries are those of $CAD_BUILD_DIR, by default `build` beside `tests`. Where that default does
 not exist the tests are skipped; a build directory that was named must have them.
 
+With CAD_CHECK_OPENAPI=1 every answer is held against docs/openapi.yaml, in whatever test (contract.py).
+
 Every wait here is bounded, and only processes that were started here are ever signalled.
 """
 
@@ -62,13 +64,11 @@ def sanitized():
     return any(name in binary for name in (b"__asan_init", b"__ubsan_handle", b"__tsan_init"))
 
 
-@functools.lru_cache(None)
-def listen_args():
-    """Free loopback ports for the listeners that this cad knows of."""
-    usage = subprocess.run([CAD, "--help"], capture_output=True, text=True, timeout=START_S,
-                           env=environment()).stdout
-    return [word for option in ("--https", "--http") if re.search(rf"{option}\b(?!s)", usage)
-            for word in (option, "127.0.0.1:0")]
+def listen_args(tcp=False):
+    """The Unix socket alone, so that nothing is issued but what a test asks for; @tcp: HTTPS and plain HTTP on
+    free loopback ports, too."""
+    where = "127.0.0.1:0" if tcp else "no"
+    return ["--https", where, "--http", where]
 
 
 def environment():
@@ -99,11 +99,19 @@ class Answer:
         return f"{self.status} {self.type} {self.body[:1000]!r}"
 
 
+def judged(method, path, answer, listener, body=None, headers=None):
+    """The same answer; with CAD_CHECK_OPENAPI=1, AssertionError where docs/openapi.yaml does not know it."""
+    if os.environ.get("CAD_CHECK_OPENAPI") == "1":
+        import contract
+        contract.shared().check(method, path, answer, listener, body, headers)
+    return answer
+
+
 class Daemon:
     """@args: more of cad's options; @env: more of its environment; @state: an existing state
-    directory, which is then kept."""
+    directory, which is then kept; @tcp: HTTPS and plain HTTP, too (see listen_args())."""
 
-    def __init__(self, args=(), env=None, state=None):
+    def __init__(self, args=(), env=None, state=None, tcp=False):
         require_build()
         self.base = pathlib.Path(tempfile.mkdtemp(
             prefix="cad-"))   # short: a socket path has 107 octets
@@ -111,7 +119,8 @@ class Daemon:
         self.state = pathlib.Path(state) if state else self.base / "state"
         self.state.mkdir(mode=0o700, exist_ok=True)
         self.socket, self.log = self.state / "cad.sock", self.base / "log"
-        self.args, self.env = list(args), {**environment(), **(env or {})}
+        self.listen, self.args = listen_args(tcp), list(args)
+        self.env = {**environment(), **(env or {})}
         self.process, self.signers = None, set()    # every signer that was seen
 
     # -- life --------------------------------------------------------------------------------
@@ -120,8 +129,7 @@ class Daemon:
         """Start it and wait until it answers; AssertionError with its log if it does not."""
         (self.state / "endpoints.json").unlink(missing_ok=True)
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([CAD, "--state-dir", self.state, *listen_args(),
-            *self.args],
+            self.process = subprocess.Popen([CAD, "--state-dir", self.state, *self.listen, *self.args],
                 stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, env=self.env, cwd=self.base)
         self.wait_until(self.ready, START_S, "cad is not ready")
@@ -130,7 +138,7 @@ class Daemon:
     def start_refused(self, env=None, **more):
         """Start it where it must not start. Return: what it said; it has ended with 1 and READY was never told."""
         self.log.unlink(missing_ok=True)
-        done = run(["--state-dir", self.state, *self.args], env={**self.env, **(env or {})}, cwd=self.base, **more)
+        done = run(["--state-dir", self.state, *self.listen, *self.args], env={**self.env, **(env or {})}, cwd=self.base, **more)
         assert done.returncode == 1, f"it ended with {done.returncode}:\n{done.stderr}"
         assert not self.ready_file.exists()
         return done.stderr
@@ -138,6 +146,14 @@ class Daemon:
     @property
     def ready_file(self):
         return self.state / "endpoints.json"
+
+    @property
+    def endpoints(self):
+        return json.loads(self.ready_file.read_text())
+
+    def port(self, kind):
+        """Of "https" or "http"."""
+        return int(self.endpoints[kind].rpartition(":")[2])
 
     def check_alive(self):
         """AssertionError with the log if cad has ended."""
@@ -230,7 +246,8 @@ class Daemon:
             response.begin()
             with response:
                 fields = {name.lower(): value for name, value in response.getheaders()}
-                return Answer(response.status, fields, response.read())
+                answer = Answer(response.status, fields, response.read())
+        return judged(method, path, answer, "unix", body, headers)
 
     def get(self, path, **headers):
         return self.request("GET", path, headers=headers)

@@ -278,6 +278,18 @@ WAYS = {**GOOD,
 
 # -- The process ---------------------------------------------------------------------------------
 
+def take(sock):
+    """A frame, and the descriptors that came with it: CRLs go in sealed files."""
+    data, files, _, _ = socket.recv_fds(sock, 1 << 16, 4)
+    return data, files
+
+
+def give(sock, data, files):
+    socket.send_fds(sock, [data], files) if files else sock.send(data)
+    for each in files:
+        os.close(each)
+
+
 class Relay:
     def __init__(self, folder, real):
         words = sys.argv[1:]
@@ -318,17 +330,18 @@ class Relay:
                 self.later.remove((due, data))
                 self.cad.send(data)
             if self.cad in ready:
-                data = self.cad.recv(1 << 16)
+                data, files = take(self.cad)
                 if not data:
                     self.end()
-                self.signer.send(data)
+                give(self.signer, data, files)
             if self.signer in ready:
-                data = self.signer.recv(1 << 16)
+                data, files = take(self.signer)
                 if not data:
                     self.end()
                 for frame in self.changed(data):
                     if frame:
-                        self.cad.send(frame)
+                        give(self.cad, frame, files)
+                        files = []
 
 
 def main(folder, real):

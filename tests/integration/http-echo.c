@@ -1,8 +1,9 @@
 /*
  * A server on the room daemon/http alone, for its tests: it answers with what it was asked, slowly, later or never.
  *
- * Usage: http-echo SOCKET-PATH [name=value …]; the names are those of struct http_limits. "tcp=1": SOCKET-PATH is
- * where the port of 127.0.0.1 is written, in decimal.
+ * Usage: http-echo SOCKET-PATH [name=value …]; the names are those of struct http_limits. "tcp=1": it listens on TCP, too, and
+ * SOCKET-PATH.tcp is where the port of 127.0.0.1 is written, in decimal. "tls=FILE": also with TLS, at SOCKET-PATH.tls; FILE has
+ * key and chain in PEM, and is read anew on SIGHUP.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "daemon/http/exchange.h"
+#include "daemon/http/identity.h"
 #include "daemon/http/json.h"
 #include "daemon/http/media.h"
 #include "lib/base/file.h"
@@ -126,13 +128,32 @@ static void on_json(struct exchange *x) {
                                 (json_int_t) json_array_size(wish.names)));
 }
 
+/* How often the connection was asked: what is kept with it. */
+static int count_asked(struct exchange *x) {
+        int *asked = exchange_kept(x);
+
+        if (!asked) {
+                asked = calloc(1, sizeof(*asked));
+                exchange_keep(x, asked, free);
+        }
+        return asked ? ++*asked : 0;
+}
+
 static void on_whoami(struct exchange *x) {
         const struct peer *peer = exchange_peer(x);
+        const struct bytes *shown;
+        json_t *sizes = json_array();
+        size_t count;
 
+        exchange_peer_certificates(x, &shown, &count);
+        for (size_t i = 0; i < count; i++)
+                (void) json_array_append_new(sizes, json_integer((json_int_t) shown[i].size));
         exchange_json(x, 200,
-                      json_pack("{s:s, s:i, s:i, s:b}", "peer", peer->text, "uid", (int) peer->uid,
-                                "groups", (int) peer->groups_len, "principal",
-                                exchange_principal(x) != NULL));
+                      json_pack("{s:s, s:i, s:i, s:b, s:o, s:i, s:b}", "peer", peer->text, "uid",
+                                (int) peer->uid, "groups", (int) peer->groups_len, "principal",
+                                exchange_principal(x) != NULL, "certificates", sizes, "asked",
+                                count_asked(x), "authorization",
+                                exchange_header(x, "Authorization") != NULL));
 }
 
 static void on_fault(struct exchange *x) {
@@ -217,8 +238,20 @@ static void committer_stop(struct committer *committer) {
 enum access {
         ANYBODY,
         NOBODY,
-        STRANGER
+        STRANGER,
+        UNKNOWN
 };
+
+/* On the worker: what authorize could not know. */
+static int authenticate(void *context, struct exchange *x, const struct route *route,
+                        struct error *err) {
+        (void) context;
+        (void) x;
+        if (route->access != UNKNOWN)
+                return 0;
+        sleep_ms(1);
+        return error_set(err, ERR_UNAUTHENTICATED, "nobody knows this token");
+}
 
 static int authorize(void *context, struct exchange *x, const struct route *route,
                      struct error *err) {
@@ -238,36 +271,39 @@ static bool host_allowed(void *context, enum http_listener_kind listener, const 
 }
 
 /* clang-format off */
+#define EVERYWHERE (HTTP_ON(HTTP_UNIX) | HTTP_ON(HTTP_TLS) | HTTP_ON(HTTP_TCP))
 static const struct route routes[] = {
-        { "GET",  "/v1/quick",            on_hello,          ANYBODY,  ROUTE_QUICK, 0, 0 },
-        { "GET",  "/v1/work",             on_hello,          ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/slow",             on_slow,           ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/defer",            on_defer,          ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/defer-quick",      on_defer,          ANYBODY,  ROUTE_QUICK, 0, 0 },
-        { "GET",  "/v1/defer-and-send",   on_defer_and_send, ANYBODY,  ROUTE_QUICK, 0, 0 },
-        { "POST", "/v1/echo",             on_echo,           ANYBODY,  0, UPLOAD_MAX, 0 },
-        { "POST", "/v1/defer-post",       on_defer,          ANYBODY,  0, UPLOAD_MAX, 0 },
-        { "GET",  "/v1/items/{id}",       on_item,           ANYBODY,  ROUTE_QUICK, 0, 0 },
-        { "POST", "/v1/items/{id}/touch", on_item,           ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/big",              on_big,            ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/query",            on_query,          ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/repeats",          on_query,          ANYBODY,  ROUTE_QUERY_REPEATS, 0, 0 },
-        { "POST", "/v1/json",             on_json,           ANYBODY,  0, UPLOAD_MAX, 0 },
-        { "GET",  "/v1/whoami",           on_whoami,         ANYBODY,  0, 0, 0 },
-        { "POST", "/v1/forbidden",        on_echo,           NOBODY,   0, UPLOAD_MAX, 0 },
-        { "GET",  "/v1/unauthenticated",  on_hello,          STRANGER, 0, 0, 0 },
-        { "GET",  "/v1/fault",            on_fault,          ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/full",             on_full,           ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/injection",        on_injection,      ANYBODY,  0, 0, 0 },
-        { "GET",  "/v1/silent",           on_silent,         ANYBODY,  0, 0, 0 },
+        { "GET",  "/v1/quick",            on_hello,          ANYBODY,  ROUTE_QUICK, 0, EVERYWHERE },
+        { "GET",  "/v1/work",             on_hello,          ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/slow",             on_slow,           ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/defer",            on_defer,          ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/defer-quick",      on_defer,          ANYBODY,  ROUTE_QUICK, 0, EVERYWHERE },
+        { "GET",  "/v1/defer-and-send",   on_defer_and_send, ANYBODY,  ROUTE_QUICK, 0, EVERYWHERE },
+        { "POST", "/v1/echo",             on_echo,           ANYBODY,  0, UPLOAD_MAX, EVERYWHERE },
+        { "POST", "/v1/defer-post",       on_defer,          ANYBODY,  0, UPLOAD_MAX, EVERYWHERE },
+        { "GET",  "/v1/items/{id}",       on_item,           ANYBODY,  ROUTE_QUICK, 0, EVERYWHERE },
+        { "POST", "/v1/items/{id}/touch", on_item,           ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/big",              on_big,            ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/query",            on_query,          ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/repeats",          on_query,          ANYBODY,  ROUTE_QUERY_REPEATS, 0, EVERYWHERE },
+        { "POST", "/v1/json",             on_json,           ANYBODY,  0, UPLOAD_MAX, EVERYWHERE },
+        { "GET",  "/v1/whoami",           on_whoami,         ANYBODY,  0, 0, EVERYWHERE },
+        { "POST", "/v1/forbidden",        on_echo,           NOBODY,   0, UPLOAD_MAX, EVERYWHERE },
+        { "GET",  "/v1/unauthenticated",  on_hello,          STRANGER, 0, 0, EVERYWHERE },
+        { "GET",  "/v1/fault",            on_fault,          ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/full",             on_full,           ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/injection",        on_injection,      ANYBODY,  0, 0, EVERYWHERE },
+        { "GET",  "/v1/silent",           on_silent,         ANYBODY,  0, 0, EVERYWHERE },
         { "GET",  "/v1/tcp-only",         on_hello,          ANYBODY,  0, 0, HTTP_ON(HTTP_TCP) },
+        { "GET",  "/v1/not-tcp",          on_hello,          ANYBODY,  0, 0, 0 },
+        { "GET",  "/v1/unknown",          on_hello,          UNKNOWN,  0, 0, EVERYWHERE },
 };
 
 #define LIMIT(name) { #name, offsetof(struct http_limits, name) }
 static const struct { const char *name; size_t offset; } limit_names[] = {
         LIMIT(event_threads), LIMIT(workers), LIMIT(queue_max), LIMIT(connections_max), LIMIT(descriptors_reserved),
         LIMIT(per_address_max), LIMIT(per_user_max), LIMIT(per_owner_max), LIMIT(request_timeout_s),
-        LIMIT(answer_timeout_s), LIMIT(stop_timeout_s),
+        LIMIT(answer_timeout_s), LIMIT(handshake_timeout_s), LIMIT(stop_timeout_s),
 };
 /* clang-format on */
 
@@ -296,20 +332,94 @@ static int listen_unix(const char *path) {
         return fd;
 }
 
-static int listen_tcp(const char *port_path) {
+static int listen_tcp(const char *path, const char *suffix) {
         struct sockaddr_in address = { .sin_family = AF_INET,
                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         socklen_t size = sizeof(address);
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         struct error err = { 0 };
-        char port[8];
+        char port[8], port_path[256];
 
         if (bind(fd, (struct sockaddr *) &address, size) < 0 || listen(fd, 256) < 0 ||
             getsockname(fd, (struct sockaddr *) &address, &size) < 0)
                 return fd_close(fd);
         (void) snprintf(port, sizeof(port), "%u", ntohs(address.sin_port));
+        (void) snprintf(port_path, sizeof(port_path), "%s%s", path, suffix);
         return file_replace(AT_FDCWD, port_path, bytes_of(port), 0600, &err) < 0 ? fd_close(fd)
                                                                                  : fd;
+}
+
+static struct tls_identity *read_identity(const char *path) {
+        CAD_AUTO(buffer_wipe) struct buffer pem = { 0 };
+        struct tls_identity *identity = NULL;
+        struct error err = { 0 };
+
+        if (file_read(AT_FDCWD, path, FILE_SECRET, 65536, &pem, &err) < 0 ||
+            tls_identity_new(buffer_bytes(&pem), buffer_bytes(&pem), &identity, &err) < 0)
+                log_error(LOG_LEVEL_ERROR, &err, "identity");
+        return identity;
+}
+
+struct options {
+        const char *identity_path;
+        bool tcp;
+};
+
+static int read_options(int argc, char **argv, struct options *options,
+                        struct http_limits *limits) {
+        for (int i = 2; i < argc; i++)
+                if (text_equal(argv[i], "tcp=1"))
+                        options->tcp = true;
+                else if (strncmp(argv[i], "tls=", 4) == 0)
+                        options->identity_path = argv[i] + 4;
+                else if (text_equal(argv[i], "debug=1"))
+                        log_set_level(LOG_LEVEL_DEBUG);
+                else if (limit_set(limits, argv[i]) < 0)
+                        return -1;
+        return argc < 2 ? -1 : 0;
+}
+
+static size_t open_listeners(const char *path, const struct options *options,
+                             struct http_listener listeners[3]) {
+        size_t n = 0;
+
+        listeners[n++] = (struct http_listener){ HTTP_UNIX, listen_unix(path) };
+        if (options->tcp)
+                listeners[n++] = (struct http_listener){ HTTP_TCP, listen_tcp(path, ".tcp") };
+        if (options->identity_path)
+                listeners[n++] = (struct http_listener){ HTTP_TLS, listen_tcp(path, ".tls") };
+        for (size_t i = 0; i < n; i++)
+                if (listeners[i].fd < 0)
+                        return 0;
+        return n;
+}
+
+static void wait_for_the_end(const sigset_t *signals, struct http_server *server,
+                             const struct options *options) {
+        int received;
+
+        while (sigwait(signals, &received) == 0 && received == SIGHUP)
+                http_server_set_identity(server, read_identity(options->identity_path));
+}
+
+static int serve(const struct http_config *config, struct committer *committer,
+                 const struct options *options, const sigset_t *signals) {
+        struct http_server *server = NULL;
+        struct error err = { 0 };
+
+        if (pthread_create(&committer->thread, /* attr= */ NULL, committer_main, committer) != 0 ||
+            http_server_start(config, &server, &err) < 0) {
+                log_error(LOG_LEVEL_ERROR, &err, "start");
+                return 1;
+        }
+        wait_for_the_end(signals, server, options);
+        http_server_quiesce(server);
+        committer_stop(committer);
+        if (http_server_stop(server, &err) < 0) {
+                log_error(LOG_LEVEL_ERROR, &err, "stop");
+                _exit(3);
+        }
+        return 0;
 }
 
 int main(int argc, char **argv) {
@@ -319,44 +429,28 @@ int main(int argc, char **argv) {
                                       .routes_len = ARRAY_SIZE(routes),
                                       .context = &committer,
                                       .authorize = authorize,
+                                      .authenticate = authenticate,
                                       .host_allowed = host_allowed };
-        struct http_listener listener = { .kind = HTTP_UNIX };
-        struct http_server *server = NULL;
-        struct error err = { 0 };
+        struct http_listener listeners[3];
+        struct options options = { 0 };
         sigset_t signals;
-        int received;
+        int rc;
 
-        for (int i = 2; i < argc; i++)
-                if (text_equal(argv[i], "tcp=1"))
-                        listener.kind = HTTP_TCP;
-                else if (text_equal(argv[i], "debug=1"))
-                        log_set_level(LOG_LEVEL_DEBUG);
-                else if (limit_set(&config.limits, argv[i]) < 0)
-                        return 2;
+        if (read_options(argc, argv, &options, &config.limits) < 0)
+                return 2;
         (void) signal(SIGPIPE, SIG_IGN);
         (void) sigemptyset(&signals);
         (void) sigaddset(&signals, SIGTERM);
         (void) sigaddset(&signals, SIGINT);
+        (void) sigaddset(&signals, SIGHUP);
         (void) pthread_sigmask(SIG_BLOCK, &signals, /* oldset= */ NULL);
-
-        listener.fd = argc < 2               ? -1
-                : listener.kind == HTTP_UNIX ? listen_unix(argv[1])
-                                             : listen_tcp(argv[1]);
-        if (listener.fd < 0)
+        config.listeners = listeners;
+        config.listeners_len = open_listeners(argv[1], &options, listeners);
+        if (config.listeners_len == 0)
                 return 2;
-        config.listeners = &listener;
-        config.listeners_len = 1;
-        if (pthread_create(&committer.thread, /* attr= */ NULL, committer_main, &committer) != 0 ||
-            http_server_start(&config, &server, &err) < 0) {
-                log_error(LOG_LEVEL_ERROR, &err, "start");
-                return 1;
-        }
-        (void) sigwait(&signals, &received);
-        http_server_quiesce(server);
-        committer_stop(&committer);
-        if (http_server_stop(server, &err) < 0) {
-                log_error(LOG_LEVEL_ERROR, &err, "stop");
-                _exit(3);
-        }
-        return 0;
+        if (options.identity_path)
+                config.identity = read_identity(options.identity_path);
+        rc = serve(&config, &committer, &options, &signals);
+        (void) tls_identity_unref(config.identity);
+        return rc;
 }

@@ -9,6 +9,7 @@ This is cad in other hands: nothing here checks what it sends. Every wait is bou
 processes that were started here are ever signalled.
 """
 
+import fcntl
 import functools
 import hashlib
 import ipaddress
@@ -37,7 +38,10 @@ FAKETIME = next((path for path in pathlib.Path("/usr/lib").glob("*/faketime/libf
 
 HELLO, ISSUE, STATUS = 1, 2, 3
 HELLO_OK, CERTIFICATE, STATUS_OK, ERROR = 65, 66, 67, 127
-TYPES = {HELLO_OK: "hello", CERTIFICATE: "certificate", STATUS_OK: "status", ERROR: "error"}
+CRL, CRL_OK = 4, 68
+ANCHORS, ANCHORS_OK = 6, 69
+TYPES = {HELLO_OK: "hello", CERTIFICATE: "certificate", STATUS_OK: "status", CRL_OK: "crl",
+         ANCHORS_OK: "anchors", ERROR: "error"}
 HOUR, DAY = 3600, 86400
 ANY = object()
 
@@ -114,6 +118,7 @@ PROFILES = {
     "device": (DNS_ | IP_, 5, 3, 365, 825, 30, "token", 0, 0),
     "user": (EMAIL_, 5, 6, 365, 825, 0, "approval", 0, 0),
     "admin": (DNS_ | IP_ | EMAIL_, 5, 2, 90, 397, 0, "admin", 0, 0),
+    "https": (DNS_ | IP_, 5, 1, 90, 397, 0, "internal", 0, 0),
     "ocsp": (DNS_ | IP_, 1, 8, 7, 30, 0, "internal", 0, 1),
 }
 
@@ -153,6 +158,37 @@ def issue_frame(number=1, *, profile="server", names=("nas.lan",), spki=None, cn
     return frame(ISSUE, number, issuer, profile, profile_digest,
                  csrs.p256().spki if spki is None else spki, cn, general_names(names), not_before,
                  not_after, *more)
+
+
+# -- CRLs --------------------------------------------------------------------------------------
+
+F_ADD_SEALS, F_GET_SEALS = 1033, 1034
+SEALS = 2 | 4 | 8       # shrink, grow, write
+
+
+def crl_entry(serial, reason=0, at=1_700_000_000, size=None, pad=b"\0\0"):
+    """A struct crl_entry: @serial as octets or a number."""
+    if isinstance(serial, int):
+        serial = serial.to_bytes((serial.bit_length() + 7) // 8, "big")
+    return struct.pack("=B20sB2sq", len(serial) if size is None else size, serial, reason, pad, at)
+
+
+def memfd(octets, seals=SEALS):
+    """A file in memory, to be closed by the caller. @seals: 0: none"""
+    fd = os.memfd_create("entries", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    view = memoryview(octets)
+    while view:
+        view = view[os.write(fd, view):]
+    if seals:
+        fcntl.fcntl(fd, F_ADD_SEALS, seals)
+    return fd
+
+
+def read_all(fd):
+    size, octets = os.fstat(fd).st_size, bytearray()
+    while len(octets) < size:
+        octets += os.pread(fd, size - len(octets), len(octets))
+    return bytes(octets)
 
 
 # -- The process -------------------------------------------------------------------------------
@@ -303,6 +339,46 @@ class Signer:
             leaves.append(self.receive().leaf)
         return leaves
 
+    def send_with(self, data, fds, timeout_s=ANSWER_S):
+        """A frame with descriptors beside it."""
+        self.socket.settimeout(timeout_s)
+        socket.send_fds(self.socket, [data], fds)
+
+    def receive_with(self, timeout_s=ANSWER_S):
+        """Return: the next Answer, and the descriptors beside it (the caller's)."""
+        self.socket.settimeout(timeout_s)
+        data, fds, _, _ = socket.recv_fds(self.socket, FRAME_MAX + 1, 8)
+        assert data, f"the signer has gone ({self.process.poll()}): {self.tail()}"
+        return Answer(data), fds
+
+    def crl_frame(self, number=ANY, entries=0, issuer="int-1", this_update=None, next_update=None,
+                  id=9, more=()):
+        now = int(time.time())
+        return frame(CRL, id, issuer, now if number is ANY else number,
+                     now - 300 if this_update is None else this_update,
+                     now + 7 * DAY if next_update is None else next_update, entries, *more)
+
+    def crl(self, entries=(), number=0, count=None, fd=None, timeout_s=60, **wish):
+        """Have a CRL made. @entries: of crl_entry(); @fd: instead of them. Return: the Answer with .der"""
+        octets = b"".join(entries)
+        ours = memfd(octets) if fd is None else os.dup(fd)
+        self.next_id += 1
+        try:
+            self.send_with(self.crl_frame(number, len(octets) // 32 if count is None else count,
+                                          id=self.next_id, **wish), [ours])
+        finally:
+            os.close(ours)
+        answer, fds = self.receive_with(timeout_s)
+        assert answer.id == self.next_id, repr(answer)
+        assert len(fds) == (answer.type == CRL_OK), f"{len(fds)} descriptors beside {answer!r}"
+        if fds:
+            assert fcntl.fcntl(fds[0], F_GET_SEALS) & SEALS == SEALS, "the CRL is not sealed"
+            answer.der = read_all(fds[0])
+            answer.number = int.from_bytes(answer.fields[1], "big")
+            assert int.from_bytes(answer.fields[2], "big") == len(answer.der)
+            os.close(fds[0])
+        return answer
+
     # -- look --------------------------------------------------------------------------------
 
     def lines(self):
@@ -331,11 +407,21 @@ class Signer:
     def root(self):
         return x509.load_der_x509_certificate(self.hello().fields[8])
 
-    def memory_kib(self):
+    def crl_lines(self):
+        """The CRLs in the signer's own log: a dict each."""
+        text = (self.state / "log").read_text() if (self.state / "log").exists() else ""
+        words = [line.split(" ") for line in text.splitlines()]
+        return [{"time": line[0], **dict(pair.split("=", 1) for pair in line[2:])}
+                for line in words if line[1:2] == ["crl"]]
+
+    def memory_kib(self, what="VmRSS"):
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(f"{what}:"):
                 return int(line.split()[1])
         return 0
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def alive(self):
         return self.process.poll() is None

@@ -18,7 +18,7 @@ ROWS = [row for row in bad_csrs.ROWS if not row.live and not row.missing]
 
 # What openssl does not read, or has no algorithm for, though the signature in it is true.
 OPENSSL_CANNOT = {
-    "06-rsa-8192-e": "exponents are at most 64 bits above 3072 bits of modulus",
+    "06-rsa-4096-e": "exponents are at most 64 bits above 3072 bits of modulus",
     "08-even": "no Montgomery arithmetic with an even modulus",
     "10-no-params": "no curve", "10-null-params": "no curve", "10-unknown-curve": "no curve",
     "10-trailing": "does not read the key", "10-infinity-long": "does not read the point",

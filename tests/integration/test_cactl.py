@@ -502,8 +502,8 @@ def test_wrong_usage_ends_with_2_and_one_line(words, why, tmp_path):
 
 
 @pytest.mark.parametrize("words", [
-    "request list", "token create", "acme account", "ca rotate", "ca activate", "cert renew",
-    "cert export", "crl show", "audit list", "backup x", "restore x", "trust install", "enroll",
+    "acme account", "ca rotate", "ca activate",
+    "cert export", "trust install", "enroll",
     "renew", "deploy list", "doctor x"])
 def test_what_comes_later_is_said_not_to_be_here(words):
     assert "not in this version" in one_line(expect(USAGE, *words.split()).stderr)
@@ -511,7 +511,7 @@ def test_what_comes_later_is_said_not_to_be_here(words):
 
 def commands():
     lines = cactl("--help").stdout.split("Options:")[0].splitlines()[1:]
-    return [re.match(r"  ((?:\S+ )*?\S+)(?: [A-Z]\S*)?  ", line).group(1) for line in lines
+    return [re.match(r"  ((?:\S+ )*?\S+)(?: \[?[A-Z]\S*)?  ", line).group(1) for line in lines
             if line.strip()]
 
 

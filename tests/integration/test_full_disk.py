@@ -211,7 +211,7 @@ def test_a_read_only_file_system_is_refused_by_name(base):
         serial, root = wish(ca).expect(201).json["serial"], ca.get("/v1/ca/root.pem").body
         assert ca.stop() == 0
         subprocess.run(["mount", "-o", "remount,ro", state], check=True)
-        done = subprocess.run([cadtest.CAD, "--state-dir", state], capture_output=True, text=True,
+        done = subprocess.run([cadtest.CAD, "--state-dir", state, *cadtest.listen_args()], capture_output=True, text=True,
                               timeout=cadtest.START_S, env=cadtest.environment())
         assert done.returncode == 1 and "ead-only file system" in done.stderr, done
         subprocess.run(["mount", "-o", "remount,rw", state], check=True)

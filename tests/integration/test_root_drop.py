@@ -2,11 +2,13 @@
 
 The users are put into a copy of /etc/passwd that only a mount namespace of the test sees.
 """
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -42,6 +44,15 @@ def uid_of(pid):
                     if line.startswith("Uid:")).split()[2])
 
 
+def low_port():
+    """A free one that is root's alone."""
+    for port in range(1023, 600, -1):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port below 1024 is free")
+
+
 @pytest.fixture()
 def daemon():
     # below /var/tmp: pytest's own folders may not be entered by other users
@@ -52,7 +63,7 @@ def daemon():
         with open(folder / "passwd", "a", encoding="ascii") as passwd:
             passwd.write(f"cad:x:{CAD_UID}:{CAD_UID}::/nonexistent:/usr/sbin/nologin\n"
                          f"cad-signer:x:{SIGNER_UID}:{SIGNER_UID}::/nonexistent:/usr/sbin/nologin\n")
-        script = f'mount --bind {folder}/passwd /etc/passwd && exec "$0" --state-dir {folder}/state'
+        script = f'mount --bind {folder}/passwd /etc/passwd && exec "$0" --state-dir {folder}/state --https 127.0.0.1:0 --http 127.0.0.1:{low_port()}'
         process = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", script, str(cadtest.CAD)],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
@@ -97,6 +108,18 @@ def test_it_issues_and_health_says_two_users(daemon, tmp_path):
     health = json.loads(cactl(state, "--json", "status").stdout)
     text = json.dumps(health)
     assert "two users" in text
+
+
+def test_ports_of_roots_are_had_and_the_key_of_https_is_cads(daemon):
+    _, state = daemon
+    endpoints = json.loads((state / "endpoints.json").read_text())
+    port = int(endpoints["http"].rpartition(":")[2])
+    assert port < 1024
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(b"GET /root.crt HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
+    info = (state / "https.pem").stat()
+    assert (info.st_uid, info.st_mode & 0o777) == (CAD_UID, 0o600)
 
 
 def test_a_killed_signer_comes_back_as_its_own_user(daemon, tmp_path):

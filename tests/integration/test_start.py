@@ -268,7 +268,7 @@ def test_a_state_folder_of_another_user_is_refused(copy):
         pytest.skip("only root can be somebody else")
     os.chown(copy.state, 4002, 4002)
     copy.state.chmod(0o755)
-    done = cadtest.run(["--state-dir", copy.state, "--socket", "/nowhere/x"], preexec_fn=lambda: (os.setgroups([]), os.setgid(4001), os.setuid(4001)))
+    done = cadtest.run(["--state-dir", copy.state, *cadtest.listen_args(), "--socket", "/nowhere/x"], preexec_fn=lambda: (os.setgroups([]), os.setgid(4001), os.setuid(4001)))
     assert done.returncode == 1 and "uid 4002" in one_line(done.stderr)
 
 
@@ -279,7 +279,7 @@ def test_a_second_daemon_says_who_is_there(made):
     copy = Copy(made)
     try:
         copy.start()
-        done = cadtest.run(["--state-dir", copy.state, "--socket", copy.base / "other.sock"])
+        done = cadtest.run(["--state-dir", copy.state, *cadtest.listen_args(), "--socket", copy.base / "other.sock"])
         assert done.returncode == 1 and f"process {copy.pid}" in one_line(done.stderr)
         done = cadtest.run(["init", "--again", "--state-dir", copy.state])
         assert done.returncode == 1 and "in use by process" in done.stderr
@@ -296,7 +296,7 @@ def test_of_ten_that_start_at_once_one_serves_one_ca(tmp_path):
     cadtest.require_build()
     state = tmp_path / "s"
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
-        daemons = [subprocess.Popen([cadtest.CAD, "--state-dir", state], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        daemons = [subprocess.Popen([cadtest.CAD, "--state-dir", state, *cadtest.listen_args()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                     stderr=subprocess.PIPE, text=True, env=cadtest.environment()) for _ in range(10)]
         try:
             until = time.monotonic() + 30
@@ -365,7 +365,7 @@ def test_a_socket_s_folder_must_be_there(copy):
 def test_a_read_only_file_system_is_said(copy):
     script = ('mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 99; shift; exec "$@"')
     done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", copy.state, cadtest.CAD, "--state-dir", copy.state,
-                           "--socket", copy.base / "x.sock"], capture_output=True, text=True, timeout=30, env=copy.env)
+                           *cadtest.listen_args(), "--socket", copy.base / "x.sock"], capture_output=True, text=True, timeout=30, env=copy.env)
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip("no mounts here")
     assert done.returncode == 1 and "ead-only" in one_line(done.stderr)
@@ -409,7 +409,7 @@ def test_an_odd_environment_changes_nothing(what):
         if cadtest.sanitized():
             env = {**daemon.env, **env}
         with open(daemon.log, "wb") as log:
-            daemon.process = subprocess.Popen([cadtest.CAD, "--state-dir", daemon.state], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            daemon.process = subprocess.Popen([cadtest.CAD, "--state-dir", daemon.state, *daemon.listen], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                               env=env, cwd=how.get("cwd", daemon.base), preexec_fn=before)
         daemon.wait_until(daemon.ready, 30, "cad is not ready")
         issued = daemon.issue(NAS).expect(201).json
@@ -441,7 +441,7 @@ def test_relative_paths_are_those_of_the_start(tmp_path):
         daemon.state = daemon.base / "d" / "s"
         daemon.socket = daemon.state / "cad.sock"
         with open(daemon.log, "wb") as log:
-            daemon.process = subprocess.Popen([cadtest.CAD, "--state-dir", "d/s"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            daemon.process = subprocess.Popen([cadtest.CAD, "--state-dir", "d/s", *daemon.listen], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                               env=daemon.env, cwd=daemon.base)
         daemon.wait_until(daemon.ready, 30, "cad is not ready")
         daemon.issue(NAS).expect(201)
@@ -538,7 +538,7 @@ def test_a_stop_during_the_start_ends_it():
     try:
         for delay in (0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1):
             with open(daemon.log, "ab") as log:
-                daemon.process = subprocess.Popen([cadtest.CAD, "--state-dir", daemon.state], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                daemon.process = subprocess.Popen([cadtest.CAD, "--state-dir", daemon.state, *daemon.listen], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                                   env=daemon.env, cwd=daemon.base)
             time.sleep(delay)
             daemon.process.send_signal(signal.SIGTERM)
