@@ -29,8 +29,9 @@ declare -A packages=(
                 openssl procps util-linux"
         [test]="
                 openssl gnutls-bin libnss3-tools curl sqlite3 default-jdk-headless golang-cfssl
-                python3 python3-pytest python3-pytest-xdist python3-cryptography
-                faketime libfaketime strace lsof procps util-linux valgrind libc6-dbg"
+                python3 python3-pytest python3-pytest-xdist python3-cryptography python3-seccomp
+                python3-jsonschema python3-yaml openapi-specification
+                faketime libfaketime strace lsof procps util-linux valgrind libc6-dbg systemd"
         [lint]="
                 clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck"
 )

@@ -76,6 +76,21 @@ wait_until_ready() {
         done
 }
 
+# free_or_any PORT: that one, or any free one where another program has it.
+free_or_any() {
+        if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
+                say "port $1 is taken by another program: a free one is used instead" >&2
+                printf 0
+        else
+                printf '%s' "$1"
+        fi
+}
+
+# endpoint https|http: where the running cad listens, ADDRESS:PORT.
+endpoint() {
+        sed -n "s/^ *\"$1\": \"\(.*\)\",*\$/\1/p" "$endpoints"
+}
+
 start_cad() {
         local pid offset
         if pid=$(running_pid); then
@@ -92,7 +107,8 @@ start_cad() {
         fi
         rm -f "$endpoints"                      # of one that was killed: nobody answers there
         offset=$(stat -c %s "$log" 2>/dev/null || echo 0)
-        setsid "$cad" --state-dir "$state" </dev/null >>"$log" 2>&1 9>&- &
+        setsid "$cad" --state-dir "$state" --https "$(free_or_any 8443)" --http "$(free_or_any 8080)" \
+                </dev/null >>"$log" 2>&1 9>&- &
         pid=$!
         printf '%s\n' "$pid" >"$pid_file"
         wait_until_ready "$pid" "$offset"
@@ -160,7 +176,25 @@ prove_by_handshake() {
         say "proved: a TLS client that trusts this root accepts localhost and 127.0.0.1, and no other name"
 }
 
+# cad's own HTTPS, with the certificate that it made for itself.
+prove_https() {
+        local where
+        where=$(endpoint https)
+        [ -n "$where" ] || return 0             # a cad that was started by somebody else, without
+        proof=$(mktemp -d)
+        if ! handshake "${where##*:}" -servername localhost -verify_hostname localhost; then
+                cat "$proof/client.log" >&2
+                rm -rf "$proof"
+                die "a TLS client that trusts this root does not accept cad's own HTTPS on $where"
+        fi
+        rm -rf "$proof"
+        say "proved: the same client accepts cad's own HTTPS"
+}
+
 tell_what_next() {
+        local https http
+        https=$(endpoint https)
+        http=$(endpoint http)
         cat <<TEXT
 
   CA and everything it keeps   $state
@@ -168,6 +202,8 @@ tell_what_next() {
   certificate and key          $certificate
                                $key
   socket                       $socket
+  HTTPS (REST)                 ${https:-off}
+  HTTP (CRLs, CA certificates) ${http:-off}
   log                          $log
   pid file                     $pid_file
 
@@ -210,6 +246,7 @@ main() {
         start_cad
         issue_certificate
         prove_by_handshake
+        prove_https
         tell_what_next
 }
 

@@ -33,7 +33,6 @@ steps=(
         "clang-format      full  120     -              lint_format"
         "shellcheck        full  120     -              lint_shell"
         "rooms             quick 60      -              lint_rooms"
-        "units             full  120     -              lint_units"
 )
 
 # Each tree: directory, compiler, options. The first is the one that ships.
@@ -167,22 +166,6 @@ lint_shell() {
 
 lint_rooms() {
         bounded scripts/check-rooms.sh && count 1 0 0
-}
-
-# Debian 12's systemd-analyze reads units without a service manager. Scores: 10 times the exposure.
-lint_units() {
-        local unit status=0
-        if ! compgen -G 'systemd/*.service' >/dev/null; then
-                count_skip "there are no units yet"
-        elif ! command -v systemd-analyze >/dev/null; then
-                count_skip "systemd-analyze is not installed"
-        else
-                for unit in systemd/*.service; do
-                        bounded systemd-analyze security --offline=yes --no-pager --threshold=15 "$unit" &&
-                                count 1 0 0 || status=1
-                done
-                return "$status"
-        fi
 }
 
 main() {

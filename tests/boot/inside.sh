@@ -1,0 +1,113 @@
+#!/bin/bash
+#
+# shellcheck disable=SC2016  # what bash -c is given expands in there
+# What tests/boot.sh runs as root inside the booted Debian: each check is a line `ok …` or `not ok …`.
+export LC_ALL=C
+
+check() {
+        local what=$1 output
+        shift
+        if output=$("$@" 2>&1); then
+                printf 'ok %s\n' "$what"
+        else
+                printf 'not ok %s\n%s\n' "$what" "$(printf '%s\n' "$output" | tail -n 4 | sed 's/^/#   /')"
+                journalctl -q --no-pager -o cat -u 'cad*' -n 6 | sed 's/^/#   journal: /'
+        fi
+}
+
+not() {
+        ! "$@"
+}
+
+# within SECONDS COMMAND...
+within() {
+        local until=$((SECONDS + $1))
+        shift
+        until "$@"; do
+                [ $SECONDS -lt $until ] || return 1
+                sleep 0.2
+        done
+}
+
+user_of() {
+        [ "$(ps -o user= -C "$1" | sort -u | tr -d ' ')" = "$2" ]
+}
+
+# signal NAME UNIT: to its main process, and to nobody where it has none
+signal() {
+        local pid
+        pid=$(systemctl show -p MainPID --value "$2")
+        [ "${pid:-0}" -gt 1 ] && kill "-$1" "$pid"
+}
+
+issue() {
+        (cd "$(mktemp -d)" && cactl issue "$1" --out .)
+}
+
+fingerprint() {
+        cactl --json ca show | sed -n 's/.*"fingerprint": *"\([0-9a-f]*\)".*/\1/p' | head -n 1
+}
+
+journal_has() {
+        journalctl --no-pager -q -u cad "$@" | grep -q .
+}
+
+check "sysusers made both users and the group" getent passwd cad cad-signer
+check "cad-admin is there" getent group cad-admin
+check "units verify" systemd-analyze verify --man=no cad.service cad-signer.service cad.socket cad-signer.socket cad-https.socket cad-http.socket cad-backup.timer
+check "the sockets start" systemctl enable --now cad-signer.socket cad.socket
+check "cad starts and tells that it is ready" systemctl enable --now cad.service
+systemctl is-active --quiet cad.service || journalctl -q --no-pager -u cad -u cad-signer | tail -n 25 | sed 's/^/#   /'
+check "cad is active" systemctl is-active cad.service
+check "cad-signer is active" systemctl is-active cad-signer.service
+check "cad runs as cad" user_of cad cad
+check "cad-signer runs as cad-signer" user_of cad-signer cad-signer
+check "status works on the socket that systemd made" cactl status
+check "a certificate is issued" issue nas.lan
+check "ca-id was written by root" test -s /etc/cad/ca-id
+check "a user of no group stays outside" not setpriv --reuid=65534 --regid=65534 --clear-groups cactl status
+check "a member of cad-admin comes in" setpriv --reuid=65534 --regid=65534 --groups="$(getent group cad-admin | cut -d: -f3)" cactl cert list
+check "cad cannot read the signer's folder" not setpriv --reuid=cad --regid=cad --clear-groups ls /var/lib/cad-signer/ca
+check "nobody but cad and root reaches the signer's socket" not setpriv --reuid=65534 --regid=65534 --clear-groups test -w /run/cad-signer/socket
+check "the journal has fields" within 5 journal_has CAD_PRINCIPAL=uid:0
+check "scores as promised" bash -c 'systemd-analyze security --threshold=15 cad.service >/dev/null && systemd-analyze security --threshold=8 cad-signer.service >/dev/null'
+
+was=$(fingerprint)
+check "a fingerprint is shown" test -n "$was"
+signal KILL cad-signer
+check "the signer is started again after a kill" within 15 issue router.lan
+signal KILL cad
+check "cad is started again after a kill" within 15 issue printer.lan
+within 10 systemctl is-active --quiet cad-signer.service
+check "reload reaches both" bash -c 'systemctl reload cad && sleep 1 && journalctl -q -u cad-signer | grep -q "profiles read anew" && journalctl -q -u cad | grep -q "read anew"'
+check "restart of both" systemctl restart cad-signer.socket cad.service
+check "the same CA after it" test "$(fingerprint)" = "$was"
+check "stop ends cleanly" bash -c 'systemctl stop cad.service && [ "$(systemctl show -p Result --value cad.service)" = success ]'
+check "a connection starts cad again" within 15 cactl status
+
+mkdir -p /run/systemd/system/cad.service.d /run/systemd/system/cad-signer.service.d
+printf '[Service]\nWatchdogSec=3\n' | tee /run/systemd/system/cad.service.d/w.conf >/run/systemd/system/cad-signer.service.d/w.conf
+systemctl daemon-reload
+systemctl restart cad-signer.service cad.service
+check "cad is active under a short watchdog" bash -c 'sleep 7; systemctl is-active cad.service cad-signer.service && [ "$(systemctl show -p NRestarts --value cad.service)" = 0 ]'
+signal STOP cad
+check "the watchdog ends a cad that stands still, and it comes back" within 30 issue camera.lan
+signal STOP cad-signer
+check "the watchdog ends a signer that stands still, and it comes back" within 30 issue switch.lan
+rm -r /run/systemd/system/cad.service.d /run/systemd/system/cad-signer.service.d
+systemctl daemon-reload
+
+https_works() {
+        systemctl stop cad.service && systemctl enable --now cad-https.socket cad-http.socket && systemctl start cad.service &&
+                curl -sSf --unix-socket /run/cad/cad.sock http://localhost/v1/ca/root.pem >/root/root.pem &&
+                curl -sSf --cacert /root/root.pem https://localhost/v1/ca >/dev/null &&
+                curl -sSf http://localhost/crl/int-1.crl >/dev/null
+}
+check "optional sockets: 443 and 80 without a capability" https_works
+check "the backup timer can be enabled" systemctl enable --now cad-backup.timer
+check "a backup is made by its service" systemctl start cad-backup.service
+check "no unit has failed" bash -c '! systemctl --failed --no-legend | grep -q cad'
+for unit in cad cad-signer; do
+        journalctl -q --no-pager -u $unit -p warning | tail -n 15 | sed "s/^/# $unit: /"
+done
+echo end
