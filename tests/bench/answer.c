@@ -79,30 +79,70 @@ static int body_measure(char *body, size_t have, const char *length, bool chunke
         return have >= answer->body_len;
 }
 
-int answer_parse(char *buffer, size_t len, struct answer *ret) {
-        struct answer answer = {};
-        const char *headers, *encoding, *connection;
-        char *head_end, *body;
-        int whole;
+/* What a head says. */
+struct head {
+        const char *length; /* value of Content-Length, or NULL */
+        size_t size;        /* with the empty line */
+        bool chunked;
+};
 
-        head_end = memmem(buffer, len, HEAD_END, strlen(HEAD_END));
-        if (!head_end)
+/* Return: 1, 0 where it is not whole, -1 where it is none. */
+static int head_parse(const char *buffer, size_t len, struct head *ret, struct answer *answer) {
+        const char *end = memmem(buffer, len, HEAD_END, strlen(HEAD_END));
+        const char *headers, *encoding, *connection;
+
+        if (!end)
                 return 0;
         if (strncmp(buffer, "HTTP/1.1 ", 9) != 0)
                 return -1;
-        answer.status = (unsigned) strtoul(buffer + 9, /* end= */ NULL, 10);
-        headers = (char *) memmem(buffer, len, "\r\n", 2) + 2;
-        body = head_end + strlen(HEAD_END);
-        encoding = header_find(headers, (size_t) (body - headers), "Transfer-Encoding");
-        connection = header_find(headers, (size_t) (body - headers), "Connection");
-        answer.closes = connection && strncasecmp(connection, "close", 5) == 0;
+        ret->size = (size_t) (end - buffer) + strlen(HEAD_END);
+        headers = (const char *) memmem(buffer, len, "\r\n", 2) + 2;
+        len = ret->size - (size_t) (headers - buffer);
+        encoding = header_find(headers, len, "Transfer-Encoding");
+        connection = header_find(headers, len, "Connection");
+        ret->length = header_find(headers, len, "Content-Length");
+        ret->chunked = encoding && strncasecmp(encoding, "chunked", 7) == 0;
+        answer->status = (unsigned) strtoul(buffer + 9, /* end= */ NULL, 10);
+        answer->closes = connection && strncasecmp(connection, "close", 5) == 0;
+        return 1;
+}
 
-        whole = body_measure(body, len - (size_t) (body - buffer),
-                             header_find(headers, (size_t) (body - headers), "Content-Length"),
-                             encoding && strncasecmp(encoding, "chunked", 7) == 0, &answer);
+/* RFC 9110 §8.6: the Content-Length of a 304 is that of the 200 which it stands for. */
+static bool without_body(unsigned status) {
+        return status == 204 || status == 304;
+}
+
+int answer_begins(const char *buffer, size_t len, struct answer *ret) {
+        struct answer answer = {};
+        struct head head;
+        int whole = head_parse(buffer, len, &head, &answer);
+
         if (whole != 1)
                 return whole;
-        answer.total_len += (size_t) (body - buffer);
+        if (head.chunked || (!head.length && !without_body(answer.status)))
+                return -1;
+        answer.body = buffer + head.size;
+        if (!without_body(answer.status))
+                answer.body_len = strtoul(head.length, /* end= */ NULL, 10);
+        answer.total_len = head.size + answer.body_len;
+        *ret = answer;
+        return 1;
+}
+
+int answer_parse(char *buffer, size_t len, struct answer *ret) {
+        struct answer answer = {};
+        struct head head;
+        int whole = head_parse(buffer, len, &head, &answer);
+
+        if (whole != 1)
+                return whole;
+        if (without_body(answer.status))
+                return answer_begins(buffer, len, ret);
+        whole = body_measure(buffer + head.size, len - head.size, head.length, head.chunked,
+                             &answer);
+        if (whole != 1)
+                return whole;
+        answer.total_len += head.size;
         *ret = answer;
         return 1;
 }

@@ -21,3 +21,11 @@ struct answer {
  * reader knows (no status line, or neither Content-Length nor chunks).
  */
 int answer_parse(char *buffer, size_t len, struct answer *ret);
+
+/**
+ * answer_begins() - is there a whole head at the start of @buffer, and is it known how long the answer will be?
+ * @ret: set on success only; body_len and total_len may go past @len
+ *
+ * For who does not keep the body. Return: as answer_parse(); -1 for chunks, too.
+ */
+int answer_begins(const char *buffer, size_t len, struct answer *ret);

@@ -33,7 +33,7 @@ struct samples {
 };
 
 /** die() - print "program: sentence" to standard error and exit with status 2 */
-_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /** xcalloc() - calloc() that ends the program when there is no memory; the caller frees */
 void *xcalloc(size_t count, size_t size);

@@ -1,28 +1,27 @@
 /*
- * Load generator: kept-alive HTTP/1.1 connections, each posting CSRs as fast as it is answered.
+ * Load generator: HTTP/1.1 connections, each asking as fast as it is answered: for certificates, revocations, or one path; kept
+ * alive or a new one each, in the clear or over TLS; or TLS handshakes alone.
  *
  * One thread and one epoll, because it shares the cores with the server that it measures; requests
- * are made ready before the clock starts. Every answer is looked at: anything but a certificate is
+ * are made ready before the clock starts. Every answer is looked at: anything but what was asked for is
  * an error.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <gnutls/gnutls.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "answer.h"
 #include "common.h"
 #include "csrs.h"
+#include "stream.h"
 
 #define CONNECTIONS_MAX 4096
 #define PIDS_MAX 16
@@ -31,6 +30,9 @@
 #define DRAIN_NS (10 * NS_PER_S)   /* what is in flight at the end may take so long */
 #define FAILURES_IN_A_ROW_MAX 1000 /* connections lost without one answer between them */
 #define CERTIFICATE_MARK "BEGIN CERTIFICATE-----"
+#define SERIAL_MARK "\"serial\":\""
+#define REVOKED_MARK "\"status\":\"revoked\""
+#define LINE_MAX 256
 
 /* How to ask each server for a certificate, and what a good answer is. */
 static const struct api {
@@ -38,22 +40,31 @@ static const struct api {
         const char *before, *after; /* around the CSR */
         bool json;                  /* line ends of the PEM are written \n */
         unsigned status;
+        const char *mark; /* in every good body; NULL: anything will do */
 } apis[] = {
         { "cad", "/v1/certificates", "Content-Type: application/json\r\n", "{\"csr\":\"", "\"}",
-          true, 201 },
+          true, 201, CERTIFICATE_MARK },
         { "cad-pem", "/v1/certificates",
           "Content-Type: application/pkcs10\r\nAccept: application/pem-certificate-chain\r\n", "",
-          "", false, 201 },
+          "", false, 201, CERTIFICATE_MARK },
         { "cfssl", "/api/v1/cfssl/sign", "Content-Type: application/json\r\n",
-          "{\"certificate_request\":\"", "\"}", true, 200 },
+          "{\"certificate_request\":\"", "\"}", true, 200, CERTIFICATE_MARK },
 };
 
+/* What else can be asked for. */
+static const struct api revoking = { .name = "revoke", .status = 200, .mark = REVOKED_MARK };
+static const struct api getting = { .name = "get", .status = 200 };
+static const struct api conditional = { .name = "get-unchanged", .status = 304 };
+static const struct api handshakes = { .name = "handshakes" };
+
 struct options {
-        const char *unix_path, *tcp, *csrs, *save;
+        struct target target;
+        const char *csrs, *revoke, *get, *etag, *save, *serials;
         const struct api *api;
         unsigned connections;
         double seconds, warmup_s, timeout_s;
         uint64_t count; /* 0: as many as fit in the seconds */
+        bool new_connections;
         pid_t pids[PIDS_MAX];
         size_t pids_len;
 };
@@ -71,16 +82,18 @@ struct request {
 };
 
 struct connection {
-        int fd;
+        struct stream stream;
         const struct request *request; /* in flight, or NULL */
         size_t sent, received;
+        size_t body_left;   /* of an answer whose body nobody wants */
+        struct answer head; /* of that answer */
         uint64_t began_ns;
-        bool waits_to_write;
+        bool established, watches_writing;
         char answer[ANSWER_MAX + 1];
 };
 
 struct load {
-        const struct options *options;
+        struct options *options;
         struct request *requests;
         size_t requests_len, next;
         struct connection *connections;
@@ -91,11 +104,13 @@ struct load {
         uint64_t started;    /* requests sent since measuring began */
         uint64_t done, lost; /* lost: the connection broke or the answer was not HTTP */
         uint64_t statuses[STATUS_MAX];
-        uint64_t not_a_certificate;
+        uint64_t not_as_asked; /* the status is good, the body is not */
+        uint64_t bytes;        /* of bodies */
         unsigned failures_in_a_row, in_flight;
         struct samples latencies;
         struct watched watched[PIDS_MAX];
         bool complained, saved;
+        FILE *serials;
 };
 
 /* ---- requests ---- */
@@ -121,7 +136,7 @@ static void request_make(const struct api *api, const struct pem *csr, struct re
         free(body);
 }
 
-static void requests_make(struct load *load) {
+static void requests_of_csrs(struct load *load) {
         struct pem_pool pool;
 
         pem_pool_load(load->options->csrs, &pool);
@@ -132,85 +147,161 @@ static void requests_make(struct load *load) {
         pem_pool_done(&pool);
 }
 
-/* ---- sockets ---- */
+static void request_print(struct request *ret, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+static void request_print(struct request *ret, const char *format, ...) {
+        va_list args;
+        int len;
 
-static int connect_unix(const char *path) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        int fd;
-
-        if (strlen(path) >= sizeof(address.sun_path))
-                die("'%s' is too long for a Unix socket (%zu bytes at most)", path,
-                    sizeof(address.sun_path) - 1);
-        strcpy(address.sun_path, path);
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
-                die("cannot connect to '%s': %s; is the server running?", path, strerror(errno));
-        return fd;
+        va_start(args, format);
+        len = vasprintf(&ret->bytes, format, args);
+        va_end(args);
+        if (len < 0)
+                die("out of memory");
+        ret->len = (size_t) len;
 }
 
-static int connect_tcp(const char *host_port) {
-        const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-                                        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
-        const char *colon = strrchr(host_port, ':');
-        struct addrinfo *address = NULL;
-        char host[64] = "";
-        int fd, one = 1;
+static FILE *open_or_die(const char *path, const char *mode) {
+        FILE *file = fopen(path, mode);
 
-        if (colon && (size_t) (colon - host_port) < sizeof(host))
-                memcpy(host, host_port, (size_t) (colon - host_port));
-        if (!colon || getaddrinfo(host, colon + 1, &hints, &address) != 0)
-                die("--tcp '%s': give an address and a port, such as 127.0.0.1:8888", host_port);
-        fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 || connect(fd, address->ai_addr, address->ai_addrlen) < 0)
-                die("cannot connect to %s: %s; is the server running?", host_port, strerror(errno));
-        freeaddrinfo(address);
-        (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-        return fd;
+        if (!file)
+                die("cannot open '%s': %s", path, strerror(errno));
+        return file;
+}
+
+/* Each serial of the file once: more than there are lines are not asked for. */
+static void requests_of_serials(struct load *load) {
+        static const char format[] =
+                "POST /v1/certificates/%s/revoke HTTP/1.1\r\nHost: localhost\r\n"
+                "Content-Type: application/json\r\nContent-Length: 23\r\n\r\n%s";
+        FILE *file = open_or_die(load->options->revoke, "re");
+        size_t capacity = 0;
+        char line[LINE_MAX];
+
+        while (fgets(line, sizeof(line), file)) {
+                line[strcspn(line, "\n")] = '\0';
+                if (load->requests_len == capacity) {
+                        capacity = capacity ? 2 * capacity : 1024;
+                        load->requests = reallocarray(load->requests, capacity,
+                                                      sizeof(*load->requests));
+                        if (!load->requests)
+                                die("out of memory");
+                }
+                request_print(&load->requests[load->requests_len++], format, line,
+                              "{\"reason\":\"superseded\"}");
+        }
+        fclose(file);
+        if (!load->options->count || load->options->count > load->requests_len)
+                load->options->count = load->requests_len;
+}
+
+static void requests_of_path(struct load *load) {
+        const struct options *o = load->options;
+
+        load->requests_len = 1;
+        load->requests = xcalloc(1, sizeof(*load->requests));
+        if (o->etag)
+                request_print(load->requests,
+                              "GET %s HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\n\r\n",
+                              o->get, o->etag);
+        else
+                request_print(load->requests, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", o->get);
+}
+
+static void requests_make(struct load *load) {
+        if (load->options->csrs)
+                requests_of_csrs(load);
+        else if (load->options->revoke)
+                requests_of_serials(load);
+        else if (load->options->get)
+                requests_of_path(load);
+}
+
+/* ---- connections ---- */
+
+static void connection_next(struct load *load, struct connection *c);
+
+static void connection_watch(struct load *load, struct connection *c, bool writing) {
+        struct epoll_event event = { .events = writing ? EPOLLIN | EPOLLOUT : EPOLLIN,
+                                     .data.ptr = c };
+
+        if (c->watches_writing == writing)
+                return;
+        c->watches_writing = writing;
+        if (epoll_ctl(load->epoll_fd, EPOLL_CTL_MOD, c->stream.fd, &event) < 0)
+                die("epoll: %s", strerror(errno));
+}
+
+static bool all_started(const struct load *load) {
+        return load->closing || (load->options->count && load->started == load->options->count);
 }
 
 static void connection_open(struct load *load, struct connection *c) {
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
 
-        c->fd = load->options->unix_path ? connect_unix(load->options->unix_path)
-                                         : connect_tcp(load->options->tcp);
-        c->waits_to_write = false;
-        c->received = 0;
-        if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0 ||
-            epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
+        c->established = c->watches_writing = false;
+        c->received = c->body_left = 0;
+        c->began_ns = clock_now(CLOCK_MONOTONIC);
+        stream_open(&load->options->target, &c->stream);
+        if (epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, c->stream.fd, &event) < 0)
                 die("epoll: %s", strerror(errno));
 }
 
 static void connection_close(struct connection *c) {
-        close(c->fd); /* leaves the epoll set by itself */
-        c->fd = -1;
+        stream_close(&c->stream); /* leaves the epoll set by itself */
 }
 
-static void connection_wait_to_write(struct load *load, struct connection *c, bool wait) {
-        struct epoll_event event = { .events = wait ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = c };
-
-        if (c->waits_to_write == wait)
+static void latency_add(struct load *load, struct connection *c) {
+        load->failures_in_a_row = 0;
+        if (!load->measuring)
                 return;
-        c->waits_to_write = wait;
-        if (epoll_ctl(load->epoll_fd, EPOLL_CTL_MOD, c->fd, &event) < 0)
-                die("epoll: %s", strerror(errno));
+        load->done++;
+        samples_add(&load->latencies, clock_now(CLOCK_MONOTONIC) - c->began_ns);
+}
+
+static void connection_lost(struct load *load, struct connection *c);
+
+/* Goes on with TLS, then asks. In the clear it asks at once. */
+static void connection_establish(struct load *load, struct connection *c) {
+        int rc = stream_handshake(&load->options->target, &c->stream);
+
+        if (rc < 0) {
+                connection_lost(load, c);
+                return;
+        }
+        connection_watch(load, c, c->stream.wants_to_write);
+        if (rc == 0)
+                return;
+        c->established = true;
+        if (load->options->api != &handshakes) {
+                connection_next(load, c);
+                return;
+        }
+        latency_add(load, c);
+        connection_close(c);
+}
+
+/* Opens what was closed, as long as there is something to ask for. */
+static void connection_again(struct load *load, struct connection *c) {
+        while (c->stream.fd < 0 && !all_started(load)) {
+                connection_open(load, c);
+                connection_establish(load, c);
+        }
 }
 
 /* ---- one request after the other ---- */
 
 /* Writes what is left of the request. A broken connection is noticed when it is read. */
 static void connection_write(struct load *load, struct connection *c) {
-        ssize_t n = send(c->fd, c->request->bytes + c->sent, c->request->len - c->sent,
-                         MSG_NOSIGNAL);
+        ssize_t n = stream_send(&c->stream, c->request->bytes + c->sent, c->request->len - c->sent);
 
         if (n > 0)
                 c->sent += (size_t) n;
-        connection_wait_to_write(load, c, n >= 0 && c->sent < c->request->len);
-        if (n < 0 && errno == EAGAIN)
-                connection_wait_to_write(load, c, true);
+        connection_watch(load, c, n >= 0 ? c->sent < c->request->len : errno == EAGAIN);
 }
 
 static void connection_next(struct load *load, struct connection *c) {
-        if (load->closing || (load->options->count && load->started == load->options->count))
+        if (all_started(load) || !load->requests_len)
                 return;
         c->request = &load->requests[load->next];
         load->next = (load->next + 1) % load->requests_len;
@@ -218,23 +309,18 @@ static void connection_next(struct load *load, struct connection *c) {
         load->in_flight++;
         c->sent = 0;
         c->received = 0;
-        c->began_ns = clock_now(CLOCK_MONOTONIC);
+        if (!load->options->new_connections)
+                c->began_ns = clock_now(CLOCK_MONOTONIC);
         connection_write(load, c);
 }
 
 static void connection_lost(struct load *load, struct connection *c) {
         if (++load->failures_in_a_row > FAILURES_IN_A_ROW_MAX)
                 die("%u connections in a row were lost without an answer", load->failures_in_a_row);
+        load->lost += load->measuring && (c->request || !c->established);
+        load->in_flight -= c->request != NULL;
+        c->request = NULL;
         connection_close(c);
-        if (c->request) {
-                load->in_flight--;
-                load->lost += load->measuring;
-                c->request = NULL;
-        }
-        if (load->closing)
-                return;
-        connection_open(load, c);
-        connection_next(load, c);
 }
 
 static void save(const char *path, const char *text, size_t len) {
@@ -244,36 +330,111 @@ static void save(const char *path, const char *text, size_t len) {
                 die("cannot write '%s': %s", path, strerror(errno));
 }
 
-static void answer_count(struct load *load, const struct answer *answer, uint64_t latency_ns) {
+static void serial_write(struct load *load, const struct answer *answer) {
+        const char *at = memmem(answer->body, answer->body_len, SERIAL_MARK, strlen(SERIAL_MARK));
+
+        if (!load->serials || !at)
+                return;
+        at += strlen(SERIAL_MARK);
+        fprintf(load->serials, "%.*s\n", (int) strcspn(at, "\""), at);
+}
+
+static bool answer_good(const struct api *api, const struct answer *answer, size_t have) {
+        if (answer->status != api->status)
+                return false;
+        return !api->mark || memmem(answer->body, have, api->mark, strlen(api->mark));
+}
+
+static void complain(struct load *load, const struct answer *answer, size_t have) {
+        if (load->complained)
+                return;
+        load->complained = true;
+        fprintf(stderr, "%s: first bad answer: %u %.*s\n", program_invocation_short_name,
+                answer->status, (int) (have > 300 ? 300 : have), answer->body);
+}
+
+/* @have: how much of the body there is */
+static void answer_count(struct load *load, struct connection *c, const struct answer *answer,
+                         size_t have) {
         const struct api *api = load->options->api;
-        bool certificate = answer->status == api->status &&
-                memmem(answer->body, answer->body_len, CERTIFICATE_MARK, strlen(CERTIFICATE_MARK));
+        bool good = answer_good(api, answer, have);
 
         load->failures_in_a_row = 0;
-        if (!certificate && !load->complained) {
-                load->complained = true;
-                fprintf(stderr, "%s: first bad answer: %u %.*s\n", program_invocation_short_name,
-                        answer->status, (int) (answer->body_len > 300 ? 300 : answer->body_len),
-                        answer->body);
-        }
+        if (!good)
+                complain(load, answer, have);
         if (!load->measuring)
                 return;
         load->statuses[answer->status < STATUS_MAX ? answer->status : 0]++;
-        if (!certificate) {
-                load->not_a_certificate += answer->status == api->status;
+        load->bytes += answer->body_len;
+        if (!good) {
+                load->not_as_asked += answer->status == api->status;
                 return;
         }
-        load->done++;
-        samples_add(&load->latencies, latency_ns);
+        latency_add(load, c);
+        serial_write(load, answer);
         if (load->options->save && !load->saved) {
-                save(load->options->save, answer->body, answer->body_len);
+                save(load->options->save, answer->body, have);
                 load->saved = true;
         }
 }
 
-static void connection_read(struct load *load, struct connection *c) {
-        ssize_t n = recv(c->fd, c->answer + c->received, ANSWER_MAX - c->received, 0);
+/* The answer is here: to the next. */
+static void connection_answered(struct load *load, struct connection *c,
+                                const struct answer *answer, size_t have) {
+        answer_count(load, c, answer, have);
+        load->in_flight--;
+        c->request = NULL;
+        if (answer->closes || load->options->new_connections)
+                connection_close(c);
+        else
+                connection_next(load, c);
+}
+
+/* The whole answer is kept. Return: as answer_parse() */
+static int answer_take(struct load *load, struct connection *c) {
         struct answer answer;
+        int whole = answer_parse(c->answer, c->received, &answer);
+
+        if (whole == 0 && c->received == ANSWER_MAX)
+                return -1;
+        if (whole == 1 && answer.total_len != c->received)
+                return -1;
+        if (whole == 1)
+                connection_answered(load, c, &answer, answer.body_len);
+        return whole;
+}
+
+/* Only the head is. Return: as answer_parse() */
+static int answer_skim(struct load *load, struct connection *c) {
+        int whole = answer_begins(c->answer, c->received, &c->head);
+
+        if (whole != 1)
+                return whole;
+        if (c->head.total_len < c->received)
+                return -1;
+        c->body_left = c->head.total_len - c->received;
+        if (c->body_left == 0)
+                connection_answered(load, c, &c->head,
+                                    c->received - (size_t) (c->head.body - c->answer));
+        return 1;
+}
+
+static void connection_discard(struct load *load, struct connection *c) {
+        ssize_t n = stream_discard(&c->stream, c->body_left);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n <= 0) {
+                connection_lost(load, c);
+                return;
+        }
+        c->body_left -= (size_t) n;
+        if (c->body_left == 0)
+                connection_answered(load, c, &c->head, 0);
+}
+
+static void connection_read(struct load *load, struct connection *c) {
+        ssize_t n = stream_receive(&c->stream, c->answer + c->received, ANSWER_MAX - c->received);
         int whole;
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -284,21 +445,26 @@ static void connection_read(struct load *load, struct connection *c) {
         }
         c->received += (size_t) n;
         c->answer[c->received] = '\0';
-        whole = answer_parse(c->answer, c->received, &answer);
-        if (whole == 0 && c->received < ANSWER_MAX)
-                return;
-        if (whole != 1 || answer.total_len != c->received) {
+        whole = load->options->get ? answer_skim(load, c) : answer_take(load, c);
+        if (whole < 0)
                 connection_lost(load, c);
-                return;
+}
+
+static void connection_event(struct load *load, struct connection *c, uint32_t events) {
+        if (!c->established) {
+                connection_establish(load, c);
+        } else {
+                if (events & EPOLLOUT && c->request && c->sent < c->request->len)
+                        connection_write(load, c);
+                if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+                        do {
+                                if (c->body_left)
+                                        connection_discard(load, c);
+                                else
+                                        connection_read(load, c);
+                        } while (c->stream.fd >= 0 && stream_pending(&c->stream));
         }
-        answer_count(load, &answer, clock_now(CLOCK_MONOTONIC) - c->began_ns);
-        load->in_flight--;
-        c->request = NULL;
-        if (answer.closes) {
-                connection_close(c);
-                connection_open(load, c);
-        }
-        connection_next(load, c);
+        connection_again(load, c);
 }
 
 /* ---- the run ---- */
@@ -348,14 +514,8 @@ static void load_poll(struct load *load, uint64_t until_ns) {
         int wait_ms = until_ns > now_ns ? (int) ((until_ns - now_ns) / 1000000) + 1 : 0;
         int n = epoll_wait(load->epoll_fd, events, ARRAY_SIZE(events), wait_ms);
 
-        for (int i = 0; i < n; i++) {
-                struct connection *c = events[i].data.ptr;
-
-                if (events[i].events & EPOLLOUT && c->request)
-                        connection_write(load, c);
-                if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR) && c->fd >= 0)
-                        connection_read(load, c);
-        }
+        for (int i = 0; i < n; i++)
+                connection_event(load, events[i].data.ptr, events[i].events);
 }
 
 static bool all_counted(const struct load *load) {
@@ -371,8 +531,8 @@ static void load_run(struct load *load) {
         if (o->warmup_s <= 0)
                 measure_start(load);
         for (unsigned i = 0; i < o->connections; i++) {
-                connection_open(load, &load->connections[i]);
-                connection_next(load, &load->connections[i]);
+                load->connections[i].stream.fd = -1;
+                connection_again(load, &load->connections[i]);
         }
         while (!load->measuring && clock_now(CLOCK_MONOTONIC) < until_ns)
                 load_poll(load, until_ns);
@@ -408,7 +568,7 @@ static unsigned long status_kb(pid_t pid, const char *field) {
 }
 
 static uint64_t errors_count(const struct load *load) {
-        uint64_t errors = load->lost + load->not_a_certificate;
+        uint64_t errors = load->lost + load->not_as_asked;
 
         for (unsigned i = 0; i < STATUS_MAX; i++)
                 if (i != load->options->api->status)
@@ -444,11 +604,11 @@ static void report(struct load *load) {
                 comma = ",";
         }
         printf("},\"wall_s\":%.4f,\"per_s\":%.1f,\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,"
-               "\"max_us\":%.1f,"
+               "\"max_us\":%.1f,\"mb_per_s\":%.1f,"
                "\"own_cpu_us_per_request\":%.2f,\"processes\":[",
                wall_s, (double) load->done / wall_s, samples_percentile(&load->latencies, 50),
                samples_percentile(&load->latencies, 90), samples_percentile(&load->latencies, 99),
-               samples_percentile(&load->latencies, 100),
+               samples_percentile(&load->latencies, 100), (double) load->bytes / wall_s / 1e6,
                load->done ? (double) load->own_ns / NS_PER_US / (double) load->done : 0.0);
         report_watched(load);
         printf("]}\n");
@@ -458,14 +618,20 @@ static void report(struct load *load) {
 
 static const char usage_text[] =
         "bench-load --make-csrs COUNT FILE\n"
-        "bench-load --unix PATH|--tcp ADDRESS:PORT --csrs FILE [--api cad|cad-pem|cfssl]\n"
-        "           [--connections 32] [--seconds 4 | --count N [--timeout 600]] [--warmup 0.5]\n"
-        "           [--pids PID,PID...] [--save FILE]\n"
+        "bench-load --unix PATH|--tcp ADDRESS:PORT|--tls ADDRESS:PORT --root FILE [--cert FILE --key FILE]\n"
+        "           --csrs FILE [--api cad|cad-pem|cfssl] [--serials FILE]\n"
+        "           | --revoke FILE | --get PATH [--etag ETAG] | --handshakes\n"
+        "           [--new-connections] [--connections 32] [--seconds 4 | --count N [--timeout 600]]\n"
+        "           [--warmup 0.5] [--pids PID,PID...] [--save FILE]\n"
         "\n"
-        "Posts the CSRs of FILE in turn over kept-alive connections and prints one line of JSON:\n"
+        "Asks over kept-alive connections, or a new one each, and prints one line of JSON:\n"
         "answers a second, latencies in microseconds, and for each PID processor time a request\n"
-        "and resident memory. --warmup seconds come before the clock starts. --save keeps the\n"
-        "body of the first good answer.\n";
+        "and resident memory. --csrs posts the CSRs of FILE in turn, --serials writes the serials of\n"
+        "what came back, --revoke revokes the serials of FILE, each once, --get fetches one path and\n"
+        "drops the body (--etag: expects 304), --handshakes does TLS and closes.\n"
+        "With new connections the server's chain is verified on the first alone.\n"
+        "--warmup seconds come before the clock starts. --save keeps the body of the first good\n"
+        "answer.\n";
 
 static const struct api *api_find(const char *name) {
         for (size_t i = 0; i < ARRAY_SIZE(apis); i++)
@@ -490,10 +656,45 @@ static void pids_parse(const char *text, struct options *options) {
 static void option_set(struct options *options, int option, const char *value) {
         switch (option) {
         case 'u':
-                options->unix_path = value;
+                options->target.unix_path = value;
                 break;
         case 't':
-                options->tcp = value;
+                options->target.tcp = value;
+                break;
+        case 'S':
+                options->target.tcp = value;
+                options->target.tls = true;
+                break;
+        case 'r':
+                options->target.root_file = value;
+                break;
+        case 'C':
+                options->target.cert_file = value;
+                break;
+        case 'K':
+                options->target.key_file = value;
+                break;
+        case 'R':
+                options->revoke = value;
+                options->api = &revoking;
+                break;
+        case 'g':
+                options->get = value;
+                options->api = options->etag ? &conditional : &getting;
+                break;
+        case 'e':
+                options->etag = value;
+                options->api = &conditional;
+                break;
+        case 'H':
+                options->api = &handshakes;
+                options->new_connections = true;
+                break;
+        case 'N':
+                options->new_connections = true;
+                break;
+        case 'l':
+                options->serials = value;
                 break;
         case 'a':
                 options->api = api_find(value);
@@ -536,6 +737,16 @@ static void options_parse(int argc, char **argv, struct options *options) {
         static const struct option known[] = {
                 { "unix", required_argument, NULL, 'u' },
                 { "tcp", required_argument, NULL, 't' },
+                { "tls", required_argument, NULL, 'S' },
+                { "root", required_argument, NULL, 'r' },
+                { "cert", required_argument, NULL, 'C' },
+                { "key", required_argument, NULL, 'K' },
+                { "revoke", required_argument, NULL, 'R' },
+                { "get", required_argument, NULL, 'g' },
+                { "etag", required_argument, NULL, 'e' },
+                { "handshakes", no_argument, NULL, 'H' },
+                { "new-connections", no_argument, NULL, 'N' },
+                { "serials", required_argument, NULL, 'l' },
                 { "api", required_argument, NULL, 'a' },
                 { "csrs", required_argument, NULL, 'f' },
                 { "connections", required_argument, NULL, 'c' },
@@ -552,7 +763,11 @@ static void options_parse(int argc, char **argv, struct options *options) {
 
         while ((option = getopt_long(argc, argv, "", known, /* index= */ NULL)) != -1)
                 option_set(options, option, optarg);
-        if (optind != argc || !options->csrs || !options->unix_path == !options->tcp) {
+        if (optind != argc || !options->target.unix_path == !options->target.tcp ||
+            !!options->csrs + !!options->revoke + !!options->get + (options->api == &handshakes) !=
+                    1 ||
+            options->target.tls != !!options->target.root_file ||
+            !options->target.cert_file != !options->target.key_file) {
                 fputs(usage_text, stderr);
                 exit(2);
         }
@@ -569,15 +784,23 @@ int main(int argc, char **argv) {
                 return 0;
         }
         options_parse(argc, argv, &options);
+        (void) signal(SIGPIPE, SIG_IGN);
+        options.target.check_once = options.new_connections;
+        target_begin(&options.target);
+        requests_make(&load);
         if (options.count)
                 options.warmup_s = 0;
-        requests_make(&load);
+        if (options.serials)
+                load.serials = open_or_die(options.serials, "we");
         load_run(&load);
         report(&load);
 
         for (unsigned i = 0; i < options.connections; i++)
-                if (load.connections[i].fd >= 0)
-                        close(load.connections[i].fd);
+                if (load.connections[i].stream.fd >= 0)
+                        stream_close(&load.connections[i].stream);
+        if (load.serials && fclose(load.serials) != 0)
+                die("cannot write '%s': %s", options.serials, strerror(errno));
+        target_done(&options.target);
         for (size_t i = 0; i < load.requests_len; i++)
                 free(load.requests[i].bytes);
         free(load.requests);
