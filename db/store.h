@@ -33,7 +33,7 @@
 #define STORE_IDEMPOTENCY_LIFE_S (24 * 3600)
 #define STORE_IDEMPOTENCY_KEY_MAX 255 /* bytes of a client's Idempotency-Key */
 
-struct store;    /* the open store */
+struct store; /* the open store */
 struct audit_event;
 struct store_tx; /* a transaction; lives for one apply() */
 
@@ -159,6 +159,11 @@ struct cert_row {
 /** cert_row_status() - the status at @now: a valid certificate past its not_after is CERT_STATUS_EXPIRED */
 enum cert_status cert_row_status(const struct cert_row *row, int64_t now);
 
+/** cert_row_lost() - a restore took it from the signer's log: serial, names, key and end are known, the certificate itself is not (an empty SEQUENCE) */
+static inline bool cert_row_lost(const struct cert_row *row) {
+        return row->der.size <= 2;
+}
+
 /** cert_row_copy() - a copy that owns all it points to, in one block; NULL without memory */
 struct cert_row *cert_row_copy(const struct cert_row *row);
 
@@ -230,7 +235,7 @@ int store_list(struct store *store, const struct cert_filter *filter, const char
 
 /** struct token_row - one enrolment right; all pointers are views, see each function for how long they live */
 struct token_row {
-        char id[STORE_TOKEN_ID_MAX];   /* lower-case hex, the first digit 0 to 7; a newer one is higher */
+        char id[STORE_TOKEN_ID_MAX]; /* lower-case hex, the first digit 0 to 7; a newer one is higher */
         uint8_t hash[STORE_HASH_SIZE]; /* SHA-256 of the whole token; its secret is not kept */
         const char *profile;
         const char *const *names; /* exact, or "*.suffix" */
@@ -382,9 +387,10 @@ struct store_issue {
         struct cert_row row;                   /* status, revoked_at, reason are not looked at */
         const struct idempotency *idempotency; /* NULL: none */
         const char *token_id; /* NULL: none; one use of it is taken with the certificate */
-        struct bytes renews; /* empty, or the serial of one that must still be neither revoked nor held */
+        /* empty, or the serial of one that must still be neither revoked nor held */
+        struct bytes renews;
         const struct request_approval *approves; /* NULL: none; see db/requests.h */
-        const struct audit_event *audit; /* NULL: none; see db/audit.h */
+        const struct audit_event *audit;         /* NULL: none; see db/audit.h */
 };
 
 /** store_issue_init() - zero @issue and set its functions. done() gets &issue->op. See tx_put_certificate() for errors */
@@ -396,7 +402,7 @@ struct store_revoke {
         struct store_op op;
         struct bytes serial;
         enum revocation_reason reason;
-        int64_t at; /* seconds since the epoch */
+        int64_t at;                      /* seconds since the epoch */
         const struct audit_event *audit; /* NULL: none; see db/audit.h */
 };
 

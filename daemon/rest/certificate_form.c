@@ -95,7 +95,7 @@ void certificate_json_open(struct buffer *out, const struct cert_row *row,
                 member_moment(out, "revoked_at", row->revoked_at);
                 member_text(out, "reason", revocation_reason_name(row->reason));
         }
-        if (!whole)
+        if (!whole || cert_row_lost(row))
                 return;
         member_pem(out, "certificate", row->der);
         if (issuer)

@@ -221,6 +221,13 @@ void rest_certificate_get(struct exchange *x) {
                 exchange_problem(x, &err);
                 return;
         }
+        if (form != FORM_JSON && cert_row_lost(row)) {
+                (void) error_set(
+                        &err, ERR_NOT_FOUND,
+                        "the certificate itself was lost with a database: a backup brought back what the signer's log knows of it, and it can be revoked");
+                exchange_problem(x, &err);
+                return;
+        }
         certificate_form_append(&out, form, row,
                                 ca_info_issuer(authority_ca(rest_authority(x)), row->issuer),
                                 moment_now());
@@ -248,7 +255,8 @@ static int read_revoke_body(struct exchange *x, json_t **document, struct revoke
         if (strcmp(type, "application/json") != 0)
                 return error_set(err, ERR_MEDIA_TYPE,
                                  "'%s' is not taken here: send application/json", type);
-        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, document, err) < 0)
+        if (rest_no_private_key(x, err) < 0 ||
+            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, document, err) < 0)
                 return -1;
         return json_members_read(*document, revoke_members, ARRAY_SIZE(revoke_members), body, NULL,
                                  err);

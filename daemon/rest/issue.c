@@ -75,21 +75,26 @@ int rest_csr_text(const char *text, struct buffer *decoded, struct bytes *ret, s
         return 0;
 }
 
+int rest_no_private_key(struct exchange *x, struct error *err) {
+        if (!pem_has_private_key(exchange_body(x)))
+                return 0;
+        return error_set_field(
+                err, ERR_PRIVATE_KEY_IN_BODY, "body",
+                "a private key was sent. It is not kept here, but consider it lost: make a new key, and send its CSR alone");
+}
+
 static int read_json_body(struct exchange *x, struct issue_body *body, struct issue_request *rq,
                           struct error *err) {
-        /* anywhere in it: a complaint about a name or a label would show a part of the key */
-        if (pem_has_private_key(exchange_body(x)))
-                return error_set_field(
-                        err, ERR_PRIVATE_KEY_IN_BODY, "body",
-                        "a private key was sent. It is not kept here, but consider it lost: make a new key, and send its CSR alone");
-        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_CSR_BODY_MAX, &body->document, err) <
+        if (rest_no_private_key(x, err) < 0 ||
+            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_CSR_BODY_MAX, &body->document, err) <
                     0 ||
             json_members_read(body->document, issue_members, ARRAY_SIZE(issue_members), body, NULL,
                               err) < 0)
                 return -1;
         rq->profile = body->profile;
         rq->label = body->label;
-        if (rest_csr_text(body->csr, &body->decoded, &rq->csr, err) < 0 || read_names(body, rq, err) < 0)
+        if (rest_csr_text(body->csr, &body->decoded, &rq->csr, err) < 0 ||
+            read_names(body, rq, err) < 0)
                 return -1;
         return read_times(body, rq, err);
 }

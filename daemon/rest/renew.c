@@ -89,11 +89,8 @@ static const struct json_member renew_members[] = {
 
 static int read_json_body(struct exchange *x, struct renew_body *body, struct renew_request *rq,
                           struct error *err) {
-        if (pem_has_private_key(exchange_body(x)))
-                return error_set_field(
-                        err, ERR_PRIVATE_KEY_IN_BODY, "body",
-                        "a private key was sent. It is not kept here, but consider it lost: make a new key, and send its CSR alone");
-        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_CSR_BODY_MAX, &body->document, err) <
+        if (rest_no_private_key(x, err) < 0 ||
+            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_CSR_BODY_MAX, &body->document, err) <
                     0 ||
             json_members_read(body->document, renew_members, ARRAY_SIZE(renew_members), body, NULL,
                               err) < 0)

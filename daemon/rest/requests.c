@@ -321,7 +321,8 @@ static int read_body(struct exchange *x, const struct json_member *members, size
         if (strcmp(type, "application/json") != 0)
                 return error_set(err, ERR_MEDIA_TYPE,
                                  "'%s' is not taken here: send application/json", type);
-        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, document, err) < 0)
+        if (rest_no_private_key(x, err) < 0 ||
+            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, document, err) < 0)
                 return -1;
         return json_members_read(*document, members, count, target, NULL, err);
 }

@@ -16,7 +16,8 @@
 struct rest {
         struct authority *authority;
         int state_fd; /* the state folder */
-        struct own_names *names; /* of this host, for the Host of a request; the daemon's, handlers leave it alone */
+        /* of this host, for the Host of a request; the daemon's, handlers leave it alone */
+        struct own_names *names;
         atomic_bool metrics_public; /* may change while it runs */
         /* NULL, or when the certificate of HTTPS ends, 0 where there is none; for /metrics */
         int64_t (*https_not_after)(void *context);
@@ -29,6 +30,12 @@ const struct principal *rest_principal(const struct exchange *x);
 
 /** rest_csr_text() - a CSR in JSON: PEM, or base64 of DER, which goes to @decoded. @ret: a view into one of them. @err: ERR_CSR_MALFORMED */
 int rest_csr_text(const char *text, struct buffer *decoded, struct bytes *ret, struct error *err);
+
+/**
+ * rest_no_private_key() - whether none is in the body, wherever in it: a complaint about a name or a label would show a part of it, and
+ * a label is kept. To be asked before the body is read. @err: ERR_PRIVATE_KEY_IN_BODY
+ */
+int rest_no_private_key(struct exchange *x, struct error *err);
 
 /** rest_issued() - an issue_done: @context is a deferred exchange, which is answered with the certificate in the form that it accepts, or the problem */
 void rest_issued(void *context, const struct issued *issued, const struct error *err);

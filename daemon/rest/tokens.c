@@ -130,7 +130,8 @@ static int read_body(struct exchange *x, struct token_body *body, struct token_w
         if (strcmp(type, "application/json") != 0)
                 return error_set(err, ERR_MEDIA_TYPE,
                                  "'%s' is not taken here: send application/json", type);
-        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_TOKEN_BODY_MAX, &body->document, err) <
+        if (rest_no_private_key(x, err) < 0 ||
+            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_TOKEN_BODY_MAX, &body->document, err) <
                     0 ||
             json_members_read(body->document, token_members, ARRAY_SIZE(token_members), body, NULL,
                               err) < 0)

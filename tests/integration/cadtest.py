@@ -15,6 +15,7 @@ With CAD_CHECK_OPENAPI=1 every answer is held against docs/openapi.yaml, in what
 Every wait here is bounded, and only processes that were started here are ever signalled.
 """
 
+import contextlib
 import functools
 import http.client
 import json
@@ -323,6 +324,21 @@ class Daemon:
                 return int(stat.parent.name)
         return None
 
+    @contextlib.contextmanager
+    def signer_stopped(self):
+        """Within it the signer stands still: each of its threads, which kill() does not wait for."""
+        pid = self.signer_pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            self.wait_until(lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T"
+                                        for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")), STOP_S, "the signer goes on")
+            yield pid
+        finally:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:          # cad has lost patience with it
+                pass
+
     def pids(self):
         return [pid for pid in (self.pid, self.signer_pid) if pid]
 
@@ -347,6 +363,10 @@ class Daemon:
         """The signer's log, in lines."""
         path = self.state / "signer" / "log"
         return path.read_text(errors="replace").splitlines() if path.exists() else []
+
+    def signed(self):
+        """Of these, the certificates: CRLs and anchors of the audit come by themselves, at any time."""
+        return [line for line in self.signer_log() if " issue " in line]
 
     def check_log(self):
         """AssertionError if a sanitizer has found something."""

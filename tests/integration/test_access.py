@@ -70,7 +70,7 @@ CALLS = (
 @pytest.mark.parametrize("method, path, make, least, fine", CALLS, ids=[f"{row[0]} {row[1]}" for row in CALLS])
 def test_each_call_wants_its_role(ca, method, path, make, least, fine):
     for who, (ids, role) in PEOPLE.items():
-        before = (ca.signer_log(), ca.get("/v1/certificates?limit=1").json)
+        before = (ca.signed(), ca.get("/v1/certificates?limit=1").json)
         answer = ca.as_user(*ids, method, path.format(serial=ca.serial), make and make(), JSON if make else None)
         if RANK[role] >= RANK[least]:
             assert answer.status in (fine if isinstance(fine, tuple) else (fine,)), (who, answer)
@@ -78,7 +78,7 @@ def test_each_call_wants_its_role(ca, method, path, make, least, fine):
         problem = answer.expect(403).json
         assert problem["type"] == "urn:cad:problem:forbidden" and f"uid:{ids[0]}" in problem["detail"], (who, problem)
         assert least in problem["detail"] and f"{least.capitalize()}=" in problem["detail"], (who, problem)
-        assert (ca.signer_log(), ca.get("/v1/certificates?limit=1").json) == before, who
+        assert (ca.signed(), ca.get("/v1/certificates?limit=1").json) == before, who
 
 
 def test_a_refusal_comes_before_the_body_is_looked_at(ca):

@@ -392,6 +392,9 @@ def test_a_hold_and_a_lost_name_with_commas_come_back_whole(tmp_path):
             assert list(db.execute("SELECT status, names, label FROM certificates WHERE serial = ?", (bytes.fromhex(held),))) == [
                 (1, "held.lan\nother.lan\nthird.lan",
                  "lost: restored from the signer's log, the certificate itself is not known")]
+        shown = daemon.get(f"/v1/certificates/{held}").expect(200).json
+        assert shown["status"] == "held" and "certificate" not in shown
+        assert "lost" in daemon.get(f"/v1/certificates/{held}.pem").expect(404).json["detail"]
         revoke(daemon, held, "remove_from_crl")
 
 
@@ -437,6 +440,7 @@ def test_keys_are_encrypted_in_it_and_plain_again_where_they_were(stopped, tmp_p
         assert daemon.get("/v1/ca/root.pem").body == (stopped[0] / "state" / "signer" / "ca" / "root.crt").read_bytes()
 
 
+@pytest.mark.slow
 def test_keys_with_a_passphrase_keep_theirs(tmp_path):
     own = passphrase(tmp_path, OWN_PASS, "own")
     state = tmp_path / "state"

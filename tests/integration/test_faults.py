@@ -295,7 +295,8 @@ class Service:
 
     def __init__(self, daemon):
         self.ca = daemon
-        self.waiting = [daemon.post("/v1/requests", {"csr": nas()}).expect(202).json["code"] for _ in range(60)]
+        https.context(daemon)
+        self.waiting = [self.request().expect(202).json["code"] for _ in range(60)]
         self.serials = [issue(daemon) for _ in range(60)]
         self.owner = https.identity(daemon, "device", "cam.lan")
         self.tokens = [daemon.post("/v1/tokens", {"names": ["nas.lan"], "uses": 1000}).expect(201).json for _ in range(3)]
@@ -414,16 +415,27 @@ def many_files(count):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def p99(daemon, count=100):
-    """Of health, which reads the store, on the Unix socket; and of a CRL and the CA from an address of its own."""
+def p99(daemon, kind="unix", path="/v1/certificates?limit=1", count=50):
+    """Of requests with a connection each, from an address of their own."""
     times, source = [], next(addresses)
     for _ in range(count):
         begun = time.monotonic()
-        daemon.get("/v1/certificates?limit=1").expect(200)
+        (daemon.get(path) if kind == "unix" else https.request(daemon, "GET", path, kind=kind, source=source)).expect(200)
         times.append(time.monotonic() - begun)
-    for kind, path in (("http", "/crl/int-1.crl"), ("https", "/v1/ca")):
-        https.request(daemon, "GET", path, kind=kind, source=source).expect(200)
     return sorted(times)[count * 99 // 100]
+
+
+def healthy(daemon, alone=None):
+    """{listener: p99} of those who behave; with @alone: none of them is ten times that, in the best of three tries. (A machine that
+    has other things to do is no fault.)"""
+    calls = {"unix": "/v1/certificates?limit=1", "https": "/v1/ca", "http": "/crl/int-1.crl"}
+    found = {kind: p99(daemon, kind, path) for kind, path in calls.items()}
+    for kind, path in calls.items():
+        for _ in range(2):
+            if alone and found[kind] > 10 * alone[kind] + 0.05:
+                found[kind] = p99(daemon, kind, path)
+        assert not alone or found[kind] < 10 * alone[kind] + 0.05, f"{kind}: p99 {found[kind] * 1e3:.1f} ms beside {alone[kind] * 1e3:.1f} ms alone"
+    return found
 
 
 def from_elsewhere(daemon, kind, context=None):
@@ -437,20 +449,27 @@ IDLE = (b"", b"GET /crl/int-1.crl HT", b"GET /v1/ca HTTP/1.1\r\nHost: localhost\
 
 
 def test_a_thousand_idle_connections_delay_nobody_and_are_gone_afterwards(ca):
+    """Silent, in the middle of a handshake, of a header, of a body. A third of all connections is each listener's: where one is full,
+    the others do not notice."""
     with many_files(3000), contextlib.ExitStack() as stack:
-        before, alone = descriptors(ca), p99(ca)
-        tls = https.context(ca)
-        held = []
-        for n in range(1000):
-            with contextlib.suppress(*GONE, ssl.SSLError):      # over the limit: turned away
-                kind, context = (("http", None), ("https", tls), ("https", None))[n % 3 if n < 300 else 0 if n % 2 else 2]
-                sock = stack.enter_context(from_elsewhere(ca, kind, context))
-                sock.sendall(IDLE[n // 3 % 4] if kind == "http" or context else b"")
-                held.append(sock)
-        assert len(held) > 600 and descriptors(ca) > before + 300
-        crowd = min(p99(ca) for _ in range(3))
-        assert crowd < 10 * alone + 0.1, f"p99 {crowd * 1e3:.1f} ms beside {alone * 1e3:.1f} ms alone"
+        before, alone, tls = descriptors(ca), healthy(ca), https.context(ca)
+
+        def hold(kind, sent, context=None):
+            with contextlib.suppress(*GONE, ssl.SSLError):      # over the limit: turned away, or waits
+                sock = stack.enter_context(ca.connect() if kind == "unix" else from_elsewhere(ca, kind, context))
+                sock.sendall(sent)
+
+        for kind, count in (("http", 300), ("https", 300), ("unix", 200)):
+            for n in range(count):
+                shakes = kind == "https" and n < 100
+                hold(kind, b"" if kind == "https" and not shakes else IDLE[n % (3 if kind == "http" else 4)], tls if shakes else None)
+        ca.wait_until(lambda: descriptors(ca) > before + 750, 5, "too few connections are accepted")
+        healthy(ca, alone)
+        for _ in range(200):
+            hold("http", b"")
+        assert p99(ca) < 10 * alone["unix"] + 0.05 and p99(ca, "https", "/v1/ca") < 10 * alone["https"] + 0.05
     settled(ca, before + 10)
+    healthy(ca, alone)
 
 
 def endless(sock, head, piece):
@@ -506,7 +525,7 @@ def test_replies_that_are_lent_are_given_back_whoever_goes_away(own):
     reset leave neither behind, while new ones are made."""
     own.start()
     wait_for_crl(own)
-    for _ in range(400):
+    for _ in range(200):
         revoke(own, issue(own)).expect(200)
     own.post("/v1/crls", {}).expect(200)
     tls = https.context(own)
@@ -524,7 +543,7 @@ def test_replies_that_are_lent_are_given_back_whoever_goes_away(own):
                 sock.shutdown(socket.SHUT_WR)
             if n % 3:
                 sock.recv(1000)
-        if n % 5 == 0:
+        if n % 20 == 0:
             own.post("/v1/crls", {}).expect(200, 503)
         (reset if n % 2 or n % 10 == 9 else socket.socket.close)(sock)
 
@@ -532,7 +551,7 @@ def test_replies_that_are_lent_are_given_back_whoever_goes_away(own):
         rude(n)
     time.sleep(1)
     before, mapped, memory = descriptors(own), maps(own), own.memory_kib()
-    for n in range(300):
+    for n in range(60 if cadtest.sanitized() else 200):
         rude(n)
     settled(own, before + 2)
     own.wait_until(lambda: maps(own) <= mapped + 8, 10, f"{maps(own)} maps, {mapped} before")
@@ -545,7 +564,7 @@ def test_replies_that_are_lent_are_given_back_whoever_goes_away(own):
 
 def test_readers_who_do_not_read_delay_nobody(ca):
     """Pipelined until the window is full, on both; others are served at once."""
-    tls, alone = https.context(ca), p99(ca)
+    tls, alone = https.context(ca), healthy(ca)
     with contextlib.ExitStack() as stack:
         for n in range(60):
             sock = stack.enter_context(from_elsewhere(ca, "https", tls) if n % 2 else from_elsewhere(ca, "http"))
@@ -555,8 +574,7 @@ def test_readers_who_do_not_read_delay_nobody(ca):
             with contextlib.suppress(OSError):
                 for _ in range(300):
                     sock.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        slow = min(p99(ca) for _ in range(3))
-    assert slow < 10 * alone + 0.1, f"p99 {slow * 1e3:.1f} ms beside {alone * 1e3:.1f} ms alone"
+        healthy(ca, alone)
 
 
 # -- 62, 63: descriptors and threads ---------------------------------------------------------------------------------
@@ -648,7 +666,7 @@ def test_a_signer_that_hangs_holds_up_no_revocation_and_no_reader(own):
         with contextlib.suppress(ProcessLookupError):
             os.kill(signer, signal.SIGCONT)
     own.wait_until(lambda: own.signer_pid not in (None, signer), 10, "there is no new signer")
-    own.wait_until(lambda: all(on_crl(own, serial) for serial in serials), 2 * SEEN_S, "the CRL is not made up for")
+    own.wait_until(lambda: all(on_crl(own, serial) for serial in serials), SEEN_S, "the CRL is not made up for")
     assert number(crl(own)) > before
     own.wait_until(lambda: own.get("/v1/health").status == 200, 10, "health stays red")
     own.check_log()
@@ -847,10 +865,23 @@ def test_a_private_key_in_any_member_of_any_call_is_kept_nowhere(own):
     line = "".join(text.splitlines()[1:3])
     for headers in ({"Authorization": f"Bearer {line}"}, {"Idempotency-Key": line[:60]}, {"X-A": line}):
         own.post("/v1/certificates", {"csr": text}, **headers).expect(400, 401, 422)
-    own.get(f"/v1/certificates?name={line[:40]}").expect(400, 422)
+    own.get(f"/v1/certificates?name={line[:40]}").expect(200, 400, 422)
     assert own.stop() == 0
     pieces = [text.splitlines()[1][:40].encode(), text.splitlines()[1][-30:].encode(), secret, secret.hex().encode()]
     for path in [own.log, *(path for path in own.state.rglob("*") if path.is_file())]:
         content = path.read_bytes()
         for piece in pieces:
             assert piece not in content, (path, piece)
+
+
+# -- the table ------------------------------------------------------------------------------------------------------------
+
+
+def test_each_test_that_the_table_of_threats_names_is_there():
+    project = pathlib.Path(__file__).resolve().parents[2]
+    named = re.findall(r"`(test[-_][\w.-]+)::(\w+)`", (project / "docs" / "threats-tests.md").read_text())
+    assert len(named) > 80
+    for file, name in named:
+        folder, form = ("unit", f"START_TEST({name})") if file.endswith(".c") else ("integration", f"def {name}(")
+        path = project / "tests" / folder / file
+        assert path.exists() and form in path.read_text(), f"{file} has no {name}"

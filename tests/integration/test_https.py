@@ -530,6 +530,7 @@ def test_an_expired_one_is_renewed_at_once(own):
     assert serial(shown(own)) != serial(expired) and https(own, "/v1/ca")[0] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.sanitize
 def test_an_expired_one_that_cannot_be_renewed_stops_nothing(own):
     """R-23: the signer refuses, since it signed at a later time once; cad starts, says so, and mends it when it can."""

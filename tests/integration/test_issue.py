@@ -155,9 +155,9 @@ def test_the_form_is_the_one_that_is_accepted(ca, accept, type, kind):
 
 
 def test_a_form_that_cannot_be_given_makes_no_certificate(ca):
-    before = (serials(ca), ca.signer_log())
+    before = (serials(ca), ca.signed())
     refused(ca, ca.post("/v1/certificates", {"csr": csrs.pem(nas())}, Accept="text/html"), "not-acceptable", status=406)
-    assert (serials(ca), ca.signer_log()) == before
+    assert (serials(ca), ca.signed()) == before
 
 
 @pytest.mark.parametrize("type, body", [
@@ -271,9 +271,9 @@ def test_both_ends_of_the_validity_count(ca, text, seconds):
 
 @pytest.mark.parametrize("text", ["398d", "397d1s", "59s", "0", "1000y", "90", "-1d", "1 d", "d", "", "90D", "1.5d", "١d", "1d\n"])
 def test_a_validity_that_is_none_is_refused(ca, text):
-    before = (serials(ca), ca.signer_log())
+    before = (serials(ca), ca.signed())
     problem = refused(ca, ca.issue(nas(), validity=text), "validity-out-of-range", "validity")
-    assert problem["detail"] and (serials(ca), ca.signer_log()) == before
+    assert problem["detail"] and (serials(ca), ca.signed()) == before
 
 
 def test_a_certificate_may_begin_later(ca):
@@ -404,10 +404,10 @@ def test_the_same_key_and_body_give_the_same_certificate_once(ca):
 
 def test_another_body_under_the_same_key_is_refused(ca):
     ask(ca, "reused", {"csr": csrs.pem(nas())}).expect(201)
-    before = (serials(ca), ca.signer_log())
+    before = (serials(ca), ca.signed())
     refused(ca, ask(ca, "reused", {"csr": csrs.pem(nas()), "label": "x"}), "idempotency-mismatch", "Idempotency-Key")
     refused(ca, ask(ca, "reused", b"no JSON at all"), "body-malformed", status=400)
-    assert (serials(ca), ca.signer_log()) == before
+    assert (serials(ca), ca.signed()) == before
 
 
 def test_a_refusal_leaves_the_key_free(ca):

@@ -286,7 +286,7 @@ def one_call(people, row, caller, own):
     value = (who.serial if own else call.object(people.ca)) if call.object else ""
     path = pattern.replace("{serial}", value).replace("{id}", value).replace("{file}", value)
     body = json.dumps(call.body()).encode() if call.body else None
-    before = people.ca.signer_log() if changes and not may else None
+    before = people.ca.signed() if changes and not may else None
     answer = people.ask(caller, method, path, body, who)
     where = f"{caller}, {row}{', its own' if own else ''}: {answer!r}"
     if may:
@@ -298,7 +298,7 @@ def one_call(people, row, caller, own):
     assert answer.type == "application/problem+json" and answer.json["detail"], where
     assert answer.status != 401 or "www-authenticate" in answer.headers, where
     if before is not None:                  # nothing was made of it
-        assert len(people.ca.signer_log()) == len(before), where
+        assert len(people.ca.signed()) == len(before), where
         if "{serial}" in pattern and not own:
             assert people.ca.get(f"/v1/certificates/{value}").json["status"] == "valid", where
 
@@ -370,6 +370,7 @@ def test_a_revocation_ends_rights_on_a_connection_that_is_open(people):
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_certificate_expires_on_a_connection_that_is_open(people):
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 55))
     who = https.identity(people.ca, "client", "soon.lan", validity="60s", not_before=begun)

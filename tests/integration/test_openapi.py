@@ -307,14 +307,11 @@ def scene_two_at_a_time_with_one_idempotency_key(s):
     paths = {"/v1/certificates": {"csr": s.csr()}, f"/v1/certificates/{s.issue()['serial']}/renew": {}}
     for path, body in paths.items():
         answers = []
-        os.kill(s.ca.signer_pid, signal.SIGSTOP)
-        try:
+        with s.ca.signer_stopped():
             threads = [threading.Thread(target=lambda: answers.append(s.post(path, body, **{"Idempotency-Key": "two"}))) for _ in range(2)]
             for thread in threads:
                 thread.start()
             time.sleep(0.3)
-        finally:
-            os.kill(s.ca.signer_pid, signal.SIGCONT)
         for thread in threads:
             thread.join(cadtest.ANSWER_S)
         assert {answer.status for answer in answers} <= {201, 409} and len(answers) == 2, answers
@@ -493,17 +490,10 @@ def scene_a_backup(s):
 
 
 def scene_the_signer_hangs(s):
-    signer = s.ca.signer_pid
-    os.kill(signer, signal.SIGSTOP)
-    try:
+    with s.ca.signer_stopped():
         assert s.get("/v1/health").expect(503).json["status"] == "failing"
         s.ask_tls("GET", "/v1/health").expect(503)
         assert s.post("/v1/certificates", {"csr": s.csr()}).expect(503).json["type"] == "urn:cad:problem:signer-unavailable"
-    finally:
-        try:
-            os.kill(signer, signal.SIGCONT)
-        except ProcessLookupError:
-            pass                                # cad has started another one
     s.ca.wait_until(lambda: s.get("/v1/health").status == 200, 30, "cad is not well again")
 
 
@@ -546,6 +536,10 @@ def scene_who_has_no_credential(s):
             assert (status == 401) == wants, (method, path, status)
 
 
+def open_connections(ca):
+    return int(re.search(r"^cad_http_connections (\d+)$", ca.get("/metrics").body.decode(), re.MULTILINE).group(1))
+
+
 def scene_too_many_connections(s):
     held = []
     try:
@@ -557,7 +551,7 @@ def scene_too_many_connections(s):
     finally:
         for each in held:
             each.close()
-    s.ca.wait_until(lambda: s.ca.get("/v1/ca").status == 200, 10, "there is no room again")
+    s.ca.wait_until(lambda: s.ca.get("/v1/ca").status == 200 and open_connections(s.ca) < 10, 10, "there is no room again")
 
 
 def ask_on(sock, method, target):
@@ -572,19 +566,15 @@ def scene_it_is_being_stopped(s):
     open_ones = [(method, target, s.ca.connect()) for method, _, target in s.each()]
     for _, _, sock in open_ones:
         assert ask_on(sock, "GET", "/v1/ca").status == 200
-    signer = s.ca.signer_pid
-    os.kill(signer, signal.SIGSTOP)
-    in_work = threading.Thread(target=lambda: s.ca.post("/v1/certificates", {"csr": s.csr()}))
-    in_work.start()
-    time.sleep(0.3)
-    try:
+    with s.ca.signer_stopped():
+        in_work = threading.Thread(target=lambda: s.ca.post("/v1/certificates", {"csr": s.csr()}))
+        in_work.start()
+        time.sleep(0.3)
         s.ca.process.send_signal(signal.SIGTERM)
         s.ca.wait_until(lambda: not s.ca.socket.exists(), 5, "it does not begin to stop")
         for method, target, sock in open_ones:
             s.judged(method, target, ask_on(sock, method, target)).expect(503)
             sock.close()
-    finally:
-        os.kill(signer, signal.SIGCONT)
     in_work.join(cadtest.ANSWER_S)
     assert s.ca.process.wait(cadtest.STOP_S) == 0, s.ca.tail()
     s.ca.check_log()

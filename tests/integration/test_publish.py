@@ -180,6 +180,7 @@ def test_a_hold_that_is_lifted_at_once_leaves_no_trace(ca):
 
 # ---- how often ---------------------------------------------------------------------------------------------
 
+@pytest.mark.slow
 @pytest.mark.sanitize
 def test_fifty_revocations_are_few_lists(ca):
     serials = [issue(ca)["serial"] for _ in range(50)]
@@ -326,6 +327,7 @@ def configured(text, **more):
     return daemon
 
 
+@pytest.mark.slow
 def test_a_restart_serves_the_old_one_at_once():
     with cadtest.Daemon() as ca:
         wait_for_crls(ca)
@@ -381,6 +383,7 @@ def test_a_damaged_file_is_made_anew(damage):
         ca.check_log()
 
 
+@pytest.mark.slow
 @pytest.mark.sanitize
 def test_an_older_database_brings_nothing_back_to_life():
     with cadtest.Daemon() as ca:

@@ -317,6 +317,7 @@ def test_the_id_is_the_devices_right_and_the_code_is_none(ca):
     anonymous = lambda path: https.request(ca, "GET", path)
     anonymous(f"/v1/requests/{mine['id']}").expect(200)
     problem(anonymous(f"/v1/requests/{mine['code']}"), 401, "unauthenticated")
+    problem(anonymous("/v1/requests/" + mine["code"].rjust(32, "-")), 401, "unauthenticated")    # as long as an id
     problem(anonymous("/v1/requests/AAAAAAAA"), 401, "unauthenticated")      # nor does it tell which there are
     problem(anonymous("/v1/requests"), 401, "unauthenticated")
     problem(anonymous("/v1/requests/" + "0" * 32), 404, "not-found")
@@ -679,6 +680,7 @@ def test_cactl_shows_what_will_be_issued_and_asks(ca, csr_file, answer, code):
     assert ca.get(f"/v1/requests/{mine['code']}").json["status"] == ("approved" if code == 0 else "waiting")
 
 
+@pytest.mark.slow
 def test_cactl_waits_until_it_is_decided_and_writes_the_certificate(ca, csr_file, tmp_path):
     """Over HTTPS, as a device does, and with a restart of cad in between."""
     with daemon() as ca:
@@ -706,6 +708,7 @@ def test_cactl_waits_until_it_is_decided_and_writes_the_certificate(ca, csr_file
         verify(ca, pems[:pems.index("-----END") + 26], pems[pems.index("-----END") + 26:])
 
 
+@pytest.mark.slow
 def test_cactl_that_waits_is_told_no(ca, csr_file):
     device = subprocess.Popen([CACTL, "--socket", ca.socket, "request", "submit", csr_file, "--wait", "--label", "no"], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})

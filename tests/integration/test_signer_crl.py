@@ -290,6 +290,7 @@ def test_descriptors_beside_frames_that_take_none_are_closed(signer):
     check_intact(signer)
 
 
+@pytest.mark.slow
 def test_a_thousand_in_a_row_leave_nothing_behind(signer):
     entries = [crl_entry(i + 1, i % 7) for i in range(3000)]
     fd = memfd(b"".join(entries))
@@ -536,6 +537,7 @@ def issue_latencies(signer, seconds):
     return sorted(took), crls
 
 
+@pytest.mark.slow
 def test_certificates_are_issued_while_crls_are_made(signer, million_entries):
     alone, _ = issue_latencies(signer, 2)
     for i in range(16):
