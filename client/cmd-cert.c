@@ -51,7 +51,7 @@ static const struct option list_options[] = {
 };
 
 enum result when_parse(const struct client *c, const char *option, int direction, char *out,
-                              const char **ret) {
+                       const char **ret) {
         const char *text = option_value(c, option);
         struct error ignored = { 0 };
         char midnight[MOMENT_TEXT_MAX];

@@ -29,8 +29,8 @@
 
 #define CONNECT_TIMEOUT_S 10L
 #define SAVE_TIMEOUT_S 600L /* a large store is copied before its first byte comes */
-#define CALL_TIMEOUT_S 60L /* the slowest answer is a signature behind a full queue */
-#define PLACE_MAX 4096     /* bytes with NUL of a path or URL */
+#define CALL_TIMEOUT_S 60L  /* the slowest answer is a signature behind a full queue */
+#define PLACE_MAX 4096      /* bytes with NUL of a path or URL */
 #define CANDIDATES_MAX 2
 #define DESCRIPTOR_PATH_MAX 32
 
@@ -38,8 +38,8 @@ struct http {
         CURL *curl;
         char place[PLACE_MAX];
         bool by_socket;
-        int root_fd; /* memfd of the root that a fingerprint pinned; -1: none */
-        struct place at; /* what is known of a CA on the network */
+        int root_fd;              /* memfd of the root that a fingerprint pinned; -1: none */
+        struct place at;          /* what is known of a CA on the network */
         struct buffer passphrase; /* of the client certificate's key */
         char problem[CURL_ERROR_SIZE];
 };

@@ -16,7 +16,8 @@ struct http_request {
         const char *content_type; /* of @body */
         struct bytes body;
         const char *idempotency_key; /* NULL: none */
-        const char *save_type; /* a body of this type goes to @save_fd, however long it is and takes; NULL: none does */
+        /* NULL, or: a body of this type goes to @save_fd, however long it is and takes */
+        const char *save_type;
         int save_fd;
 };
 

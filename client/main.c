@@ -1,6 +1,7 @@
 /*
  * cactl: the command line of cad. This file holds the table of commands and reads the command line against it.
  */
+#include <assert.h>
 #include <curl/curl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +21,8 @@ static const struct option global_options[] = {
         { "root", "FILE", "with --url: its root certificate" },
         { "fingerprint", "HEX", "with --url: SHA-256 of its root certificate" },
         { "cert", "FILE", "with --url: the client certificate that says who you are" },
-        { "key", "FILE", "its private key (default: in the same file); before 'issue', which has a --key of its own" },
+        { "key", "FILE",
+          "its private key (default: in the same file); before 'issue', which has a --key of its own" },
         { "json", NULL, "print the objects of the API" },
         { "quiet", NULL, "no messages but errors", false, 'q' },
         { "help", NULL, "this help, or that of a command", false, 'h' },
@@ -29,20 +31,22 @@ static const struct option global_options[] = {
 };
 
 static const struct command *const commands[] = {
-        &cmd_status,      &cmd_issue,   &cmd_cert_list,      &cmd_cert_show,    &cmd_cert_sign,
-        &cmd_cert_revoke, &cmd_cert_renew, &cmd_ca_show, &cmd_ca_fingerprint, &cmd_crl_show, &cmd_crl_publish, &cmd_request_submit, &cmd_request_list, &cmd_request_show,
-        &cmd_request_approve, &cmd_request_deny, &cmd_profile_list, &cmd_profile_show,
-        &cmd_audit_list,  &cmd_audit_verify,
-        &cmd_backup, &cmd_restore, &cmd_token_create, &cmd_token_list, &cmd_token_revoke,
+        &cmd_status,         &cmd_issue,        &cmd_cert_list,       &cmd_cert_show,
+        &cmd_cert_sign,      &cmd_cert_revoke,  &cmd_cert_renew,      &cmd_ca_show,
+        &cmd_ca_fingerprint, &cmd_crl_show,     &cmd_crl_publish,     &cmd_request_submit,
+        &cmd_request_list,   &cmd_request_show, &cmd_request_approve, &cmd_request_deny,
+        &cmd_profile_list,   &cmd_profile_show, &cmd_audit_list,      &cmd_audit_verify,
+        &cmd_backup,         &cmd_restore,      &cmd_token_create,    &cmd_token_list,
+        &cmd_token_revoke,
 };
 
 /* Words that belong to cactl and do nothing yet: they are said not to be here rather than unknown. */
 static const struct {
         const char *group, *name; /* name NULL: the whole group */
 } later[] = {
-        { "cert", "export" }, { "ca", "rotate" },  { "ca", "activate" },
-        { "acme", NULL },       { "trust", NULL },
-        { "enroll", NULL },  { "renew", NULL },    { "deploy", NULL },  { "doctor", NULL },
+        { "cert", "export" }, { "ca", "rotate" }, { "ca", "activate" },
+        { "acme", NULL },     { "trust", NULL },  { "enroll", NULL },
+        { "renew", NULL },    { "deploy", NULL }, { "doctor", NULL },
 };
 
 /* ---- options, for commands ---- */
@@ -61,6 +65,7 @@ const char *option_next(const struct client *c, const char *name, size_t *at) {
         while (*at < c->given_count) {
                 const struct given_option *given = &c->given[(*at)++];
 
+                assert(given->option);
                 if (text_equal(given->option->name, name) && is_global(given->option) != own)
                         return given->value;
         }
@@ -292,8 +297,9 @@ static enum result check_arguments(const struct client *c) {
                 return fail(WRONG_USAGE, "--root and --fingerprint go with --url");
         if (option_given(c, "socket") &&
             (global_option_value(c, "cert") || global_option_value(c, "key")))
-                return fail(WRONG_USAGE,
-                            "--cert and --key go with --url: on the socket the kernel says who you are");
+                return fail(
+                        WRONG_USAGE,
+                        "--cert and --key go with --url: on the socket the kernel says who you are");
         /* a certificate that renews itself is named already */
         if (global_option_value(c, "key") && !global_option_value(c, "cert") &&
             command != &cmd_cert_renew)

@@ -276,11 +276,11 @@ static bool wait_for(struct alert *alert, pid_t pid) {
 static bool run(struct alert *alert, struct alert_words *command, enum alert_kind kind,
                 const char *text) {
         CAD_AUTO(environment_done) struct environment environment = { 0 };
-        char *argv[ALERT_WORDS_MAX + 1] = { NULL };
+        char *argv[ALERT_WORDS_MAX + 1] = { command->text + command->at[0] };
         pid_t pid = 0;
         int rc;
 
-        for (size_t i = 0; i < command->count; i++)
+        for (size_t i = 1; i < command->count; i++)
                 argv[i] = command->text + command->at[i];
         fill_environment(alert, kind, text, &environment);
         rc = spawn(argv, environment.at, &pid);

@@ -189,14 +189,19 @@ static int set_crl_duration(void *target, const char *value, size_t offset, stru
         return 0;
 }
 
+static int set_crl_validity(void *target, const char *value, size_t offset, struct error *err) {
+        if (set_crl_duration(target, value, offset, err) < 0)
+                return -1;
+        if (*(int64_t *) (void *) ((char *) target + offset) < CRL_VALIDITY_MIN_S)
+                return error_set(err, ERR_CONFIG, "'%.40s' is too short: 10s is the least", value);
+        return 0;
+}
+
 /* Who fetches one before it is renewed must have time until it lapses. */
 static int check_crl(const struct config *config, struct error *err) {
         struct crl_settings crl = crl_settings_of(&config->crl, false);
         char validity[DURATION_TEXT_MAX], refresh[DURATION_TEXT_MAX];
 
-        if (crl.validity_s < CRL_VALIDITY_MIN_S)
-                return error_set(err, ERR_CONFIG, "[Crl] Validity= is %s: 10s is the least",
-                                 duration_format(crl.validity_s, validity));
         if (crl.refresh_s > crl.validity_s / 2)
                 return error_set(
                         err, ERR_CONFIG,
@@ -251,9 +256,10 @@ static int set_anchor_every(void *target, const char *value, size_t offset, stru
         if (duration_parse(value, &seconds, err) < 0)
                 return -1;
         if (seconds < 1 || seconds > ANCHOR_EVERY_MAX_S)
-                return error_set(err, ERR_CONFIG,
-                                 "'%.40s': the audit is anchored every second at most, and every day at least",
-                                 value);
+                return error_set(
+                        err, ERR_CONFIG,
+                        "'%.40s': the audit is anchored every second at most, and every day at least",
+                        value);
         *(int64_t *) (void *) ((char *) target + offset) = seconds;
         return 0;
 }
@@ -274,13 +280,12 @@ static const struct setting config_settings[] = {
         { "Access", "Admin", .set = set_admin },
         { "Access", "Operator", .set = set_operator },
         { "Access", "Reader", .set = set_reader },
-        { "Enrolment", "Anonymous",
-          SETTING_TO(set_anonymous, struct config, enrolment.anonymous) },
+        { "Enrolment", "Anonymous", SETTING_TO(set_anonymous, struct config, enrolment.anonymous) },
         { "Enrolment", "QueueMax", SETTING_TO(set_queue_max, struct config, enrolment.queue_max) },
         { "Enrolment", "PerSource", SETTING_TO(set_count, struct config, enrolment.per_source) },
         { "Enrolment", "Expires",
           SETTING_TO(set_request_expires, struct config, enrolment.expires_s) },
-        { "Crl", "Validity", SETTING_TO(set_crl_duration, struct config, crl.validity_s) },
+        { "Crl", "Validity", SETTING_TO(set_crl_validity, struct config, crl.validity_s) },
         { "Crl", "Refresh", SETTING_TO(set_crl_duration, struct config, crl.refresh_s) },
         { "Audit", "AnchorEvery", SETTING_TO(set_anchor_every, struct config, anchor_every_s) },
         { "Alert", "Command", SETTING_TO(set_alert, struct config, alert_command) },
@@ -477,7 +482,8 @@ static int make_absolute(char **path, struct error *err) {
 }
 
 int config_read(int argc, char **argv, const char **rest, struct config *ret, struct error *err) {
-        CAD_AUTO(config_done) struct config config = { .enrolment = ENROLMENT_DEFAULTS, .access = access_list_new() };
+        CAD_AUTO(config_done)
+        struct config config = { .enrolment = ENROLMENT_DEFAULTS, .access = access_list_new() };
         bool state_dir_given;
 
         if (!config.access)
@@ -506,7 +512,8 @@ int config_read(int argc, char **argv, const char **rest, struct config *ret, st
 }
 
 int config_read_again(const struct config *config, struct config *ret, struct error *err) {
-        CAD_AUTO(config_done) struct config fresh = { .enrolment = ENROLMENT_DEFAULTS, .access = access_list_new() };
+        CAD_AUTO(config_done)
+        struct config fresh = { .enrolment = ENROLMENT_DEFAULTS, .access = access_list_new() };
 
         if (!fresh.access)
                 return error_no_memory(err);

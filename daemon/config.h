@@ -14,7 +14,7 @@ struct config {
         char *config_file; /* NULL: none was given */
         char *state_dir;
         char *socket_path;
-        bool socket_given; /* on the command line, over what any file says */
+        bool socket_given;  /* on the command line, over what any file says */
         char *https, *http; /* where to listen (listen.h); never NULL once read */
         bool https_given, http_given;
         char *public_url; /* http://NAME[:PORT] for certificates; NULL: the CA's own */
@@ -22,7 +22,7 @@ struct config {
         int64_t https_validity_s; /* of the certificate for HTTPS; 0: the default */
         uint16_t http_port;       /* that a new CA's certificates point to; 0: the default */
         char *passphrase_file;
-        char *signer_dir;    /* the signer's state where it is not STATE/signer; NULL */
+        char *signer_dir; /* the signer's state where it is not STATE/signer; NULL */
         char *signer_socket; /* where systemd listens for us on behalf of cad-signer; NULL: cad starts it itself */
         bool debug;
         struct http_limits limits;

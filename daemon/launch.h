@@ -12,9 +12,9 @@
 struct launch_plan {
         char program[4096];
         char *state_dir, *store_path, *config_dir, *passphrase_file;
-        char *public_url;   /* NULL: the signer's own */
-        char http_port[8];  /* for the public URL of a new CA; "": the signer's default */
-        uid_t uid; /* of the signer, where not (uid_t) -1; then gid too */
+        char *public_url;  /* NULL: the signer's own */
+        char http_port[8]; /* for the public URL of a new CA; "": the signer's default */
+        uid_t uid;         /* of the signer, where not (uid_t) -1; then gid too */
         gid_t gid;
 };
 

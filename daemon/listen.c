@@ -214,7 +214,7 @@ static int bind_to(const struct addrinfo *at, bool both) {
             bind(fd, at->ai_addr, at->ai_addrlen) < 0) {
                 int errnum = errno;
 
-                fd = fd_close(fd);
+                (void) fd_close(CAD_TAKE_FD(fd));
                 errno = errnum;
                 return -1;
         }

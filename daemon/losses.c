@@ -216,7 +216,7 @@ static int judge_issue(struct losses *l, struct backup *backup, struct lost *los
 
 static int take_issue(struct losses *l, struct backup *backup, const char *line, int64_t at,
                       struct error *err) {
-        const char *all[LOST_NAMES_MAX];
+        const char *all[LOST_NAMES_MAX] = { NULL };
         struct lost lost = { .text = strdup(line), .names = all };
         struct cert_row row;
         int rc;

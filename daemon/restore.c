@@ -195,7 +195,7 @@ static int put_keys_in(struct restore *r, struct error *err) {
         if (pid < 0)
                 return -1;
         rc = backup_begin(r->backup, BUNDLE_PREFIX, &said) < 0 ? -1 : take_keys(r, from, &said);
-        from = fd_close(from);
+        (void) fd_close(CAD_TAKE_FD(from));
         return end_signer(pid, &said, err) < 0 || rc < 0 ? -1 : backup_commit(r->backup, err);
 }
 

@@ -76,7 +76,8 @@ static void start_again(struct supervisor *s) {
         authority_detach_signer(s->authority);
         if (start(s, HELLO_AGAIN_MS, &err) == 0) {
                 log_notice("cad-signer was started again (pid %d)", (int) s->pid);
-                audit_system(s->authority, "signer.start", NULL, NULL, "cad-signer was started again");
+                audit_system(s->authority, "signer.start", NULL, NULL,
+                             "cad-signer was started again");
                 s->backoff_ms = 0;
                 return;
         }

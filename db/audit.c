@@ -422,7 +422,7 @@ static int summing_apply(struct store_tx *tx, struct store_op *op, struct error 
         struct summing *summing = (struct summing *) op;
         CAD_AUTO(statement_release) sqlite3_stmt *s = NULL;
         struct span_words words = { 0 };
-        int64_t span = 0, last = 0, at_first, at_last;
+        int64_t span = 0, last = 0, at_first = 0, at_last = 0;
 
         if (next_span(tx->c, &span, err) < 0 || read_last(tx->c, &last, err) < 0)
                 return -1;

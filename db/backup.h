@@ -23,14 +23,14 @@ int store_backup(struct store *store, int dir_fd, const char *name, struct error
 
 /**
  * backup_open() - open a backup, which may have come from anywhere
- * @dir_fd, @path: where; AT_FDCWD: as it is
+ * @dir_fd, @name: where; AT_FDCWD: as it is
  * @write: to put files into it; else it is checked as a whole: SQLite's own integrity check, and rows that belong together
  * @err:   ERR_STORE_FOREIGN where it is no backup of cad's or its schema is not just the one that cad would have made, ERR_STORE_NEWER,
  *         ERR_STORE where it is damaged, ERR_NOT_FOUND, ERR_FILE_UNSAFE where it is no plain file, ERR_STATE_CONFLICT where writing it was cut off
  *
  * To read it nothing beside it is looked at, made or changed.
  */
-int backup_open(int dir_fd, const char *path, bool write, struct backup **ret, struct error *err);
+int backup_open(int dir_fd, const char *name, bool write, struct backup **ret, struct error *err);
 struct backup *backup_close(struct backup *backup);
 CAD_CLEANUP(struct backup, backup_close)
 

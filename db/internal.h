@@ -247,10 +247,11 @@ struct committer {
         struct chain_end audit;       /* as it was committed */
         int64_t rest_until_ms;        /* upkeep failed: not again before */
         atomic_bool any_compromised;  /* compromised_keys may hold a row: read by anybody */
-        _Atomic uint64_t commits, failures, writes, busy_us; /* see struct store_commits: read by anybody */
-        pthread_mutex_t lock;         /* guards what follows */
-        pthread_cond_t relay;         /* the helper waits: a leader has led long enough */
-        pthread_cond_t idle;          /* store_close() waits: nobody leads */
+        /* see struct store_commits: read by anybody */
+        _Atomic uint64_t commits, failures, writes, busy_us;
+        pthread_mutex_t lock; /* guards what follows */
+        pthread_cond_t relay; /* the helper waits: a leader has led long enough */
+        pthread_cond_t idle;  /* store_close() waits: nobody leads */
         struct store_op *first, **last;
         size_t queued;
         bool leading, relayed, stopping;

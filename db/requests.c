@@ -4,6 +4,7 @@
  */
 #include "db/requests.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -566,7 +567,10 @@ static int refuse_decision(struct store_tx *tx, int64_t row_id, int64_t at, stru
         if (!s)
                 return -1;
         (void) sqlite3_bind_int64(s, 1, row_id);
-        if (read_one(tx->c, s, &row, err) < 0 || request_row_check_open(row, at, err) < 0)
+        if (read_one(tx->c, s, &row, err) < 0)
+                return -1;
+        assert(row);
+        if (request_row_check_open(row, at, err) < 0)
                 return -1;
         return error_set(err, ERR_INTERNAL, "the request %s could not be decided on", row->code);
 }

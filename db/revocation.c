@@ -221,12 +221,12 @@ int tx_require_standing(struct store_tx *tx, struct bytes serial, struct error *
         if (state.status == CERT_STATUS_VALID)
                 return 0;
         reason = revocation_reason_name(state.reason);
-        return error_set(
-                err,
-                state.status == CERT_STATUS_REVOKED ? ERR_ALREADY_REVOKED : ERR_STATE_CONFLICT,
-                "certificate %s is %s (since %s, %s)", hex_encode(serial, hex),
-                state.status == CERT_STATUS_REVOKED ? "revoked" : "on hold",
-                moment_format(state.revoked_at, when), reason ? reason : "?");
+        return error_set(err,
+                         state.status == CERT_STATUS_REVOKED ? ERR_ALREADY_REVOKED
+                                                             : ERR_STATE_CONFLICT,
+                         "certificate %s is %s (since %s, %s)", hex_encode(serial, hex),
+                         state.status == CERT_STATUS_REVOKED ? "revoked" : "on hold",
+                         moment_format(state.revoked_at, when), reason ? reason : "?");
 }
 
 static int revoke_apply(struct store_tx *tx, struct store_op *op, struct error *err) {

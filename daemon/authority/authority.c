@@ -49,8 +49,7 @@ int authority_new(struct profile_set *profiles, struct access_list *access, stru
         a->requests = requests_new();
         a->signed_last = &a->signed_first;
         audit_set_anchor_every(a, AUDIT_ANCHOR_EVERY_S);
-        if (!a->profiles || !a->hello_frame || !a->recent_keys || !a->limiter ||
-            !a->requests) {
+        if (!a->profiles || !a->hello_frame || !a->recent_keys || !a->limiter || !a->requests) {
                 (void) authority_free(a);
                 return error_no_memory(err);
         }

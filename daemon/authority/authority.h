@@ -107,16 +107,19 @@ struct issue_request {
         const char *profile;      /* NULL: "server" */
         const char *const *names; /* instead of those in the CSR; NULL or 0 of them: the CSR's */
         size_t name_count;
-        int64_t lifetime_s;          /* 0: the profile's default */
-        int64_t not_before;          /* 0: now, set back a little */
-        const char *label;           /* NULL: none */
-        bool internal; /* by the CA for itself, through no protocol: it may ask for an internal profile (store.h: cert_row.internal) */
+        int64_t lifetime_s; /* 0: the profile's default */
+        int64_t not_before; /* 0: now, set back a little */
+        const char *label;  /* NULL: none */
+        /* by the CA for itself, through no protocol: it may ask for an internal profile
+           (store.h: cert_row.internal) */
+        bool internal;
         const char *idempotency_key; /* NULL: none; belongs to principal, method and path */
         const char *method, *path;
         uint8_t body_hash[SHA256_SIZE];
-        const char *source, *request_id; /* for the audit: the peer's text, X-Request-Id; NULL: not known */
+        /* for the audit: the peer's text, X-Request-Id; NULL: not known */
+        const char *source, *request_id;
         bool of_stranger; /* handed in by anybody: never of a profile that is for admins */
-        const struct request_approval *approves; /* NULL: none; the request that this approves: db/requests.h */
+        const struct request_approval *approves; /* NULL: none; the request: db/requests.h */
         const char *requester; /* what the certificate's row says; NULL: the principal */
 };
 

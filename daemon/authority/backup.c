@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "daemon/authority/internal.h"
@@ -41,10 +40,9 @@ static int put_certificates(const struct ca_info *ca, int dir_fd, struct error *
 }
 
 static int note_made(int dir_fd, struct error *err) {
-        char text[MOMENT_TEXT_MAX + 1];
+        char when[MOMENT_TEXT_MAX], text[MOMENT_TEXT_MAX + 1];
 
-        (void) moment_format(moment_now(), text);
-        (void) strcat(text, "\n");
+        (void) snprintf(text, sizeof(text), "%s\n", moment_format(moment_now(), when));
         return file_replace(dir_fd, BACKUP_LAST_FILE, bytes_of(text), 0600, err);
 }
 

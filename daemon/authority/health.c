@@ -92,7 +92,8 @@ static void check_expiry(struct health *h, const char *name, const char *id, int
             moment_format(not_after, when));
         if (h->expires == 0 || not_after < h->expires) {
                 h->expires = not_after;
-                (void) snprintf(h->expires_text, sizeof(h->expires_text), "the certificate of %s %s %s", id,
+                (void) snprintf(h->expires_text, sizeof(h->expires_text),
+                                "the certificate of %s %s %s", id,
                                 not_after < now ? "has expired at" : "expires at", when);
         }
 }

@@ -319,13 +319,13 @@ static int check(struct issuance *i, const struct issue_request *rq, int64_t now
         if (i->renewal)
                 renewal_times(i->authority, i->renewal, i->wish.profile, now, &not_before,
                               &lifetime_s);
-        if (i->grant && token_grant_times(i->grant, i->wish.profile, rq->not_before, &lifetime_s,
-                                          err) < 0)
+        if (i->grant &&
+            token_grant_times(i->grant, i->wish.profile, rq->not_before, &lifetime_s, err) < 0)
                 return -1;
         if (check_key(i, err) < 0 || choose_names(i, rq, err) < 0 || write_name_texts(i, err) < 0 ||
             keep_request(i, rq, err) < 0 ||
-            cert_validity(i->wish.profile, now, not_before, lifetime_s,
-                          &i->issuer->cert.validity, &i->wish.validity, &i->validity_cut, err) < 0)
+            cert_validity(i->wish.profile, now, not_before, lifetime_s, &i->issuer->cert.validity,
+                          &i->wish.validity, &i->validity_cut, err) < 0)
                 return -1;
         choose_common_name(i);
         if (i->csr && csr_verify(i->csr, err) < 0)
@@ -341,8 +341,8 @@ static void describe(struct issuance *i) {
 
         for (size_t n = 0; n < i->names->count; n++) {
                 if (used + strlen(i->name_texts[n]) > AUDIT_NAMES_MAX) {
-                        (void) snprintf(i->detail + used, sizeof(i->detail) - used,
-                                        "%s %zu%s", n ? ", and" : "", i->names->count - n,
+                        (void) snprintf(i->detail + used, sizeof(i->detail) - used, "%s %zu%s",
+                                        n ? ", and" : "", i->names->count - n,
                                         n ? " more" : " long names");
                         return;
                 }

@@ -106,14 +106,19 @@ static bool stopping(struct publisher *p) {
         return is;
 }
 
+static struct revoked_row *rows_free(struct revoked_row *rows) {
+        free(rows);
+        return NULL;
+}
+CAD_CLEANUP(struct revoked_row, rows_free)
+
 /* All that is revoked or held and has to be on it, in steps: no read is open for long, and a million entries need no more
  * memory than a thousand. */
 static int gather(struct making *m, struct error *err) {
         CAD_AUTO(crl_entries_free) struct crl_entries *entries = NULL;
         struct revoked_cursor cursor = revoked_from(m->times.floor);
         struct store *store = m->publisher->authority->store;
-        CAD_AUTO(free_text) char *memory = malloc(STEP_ROWS * sizeof(struct revoked_row));
-        struct revoked_row *rows = (struct revoked_row *) (void *) memory;
+        CAD_AUTO(rows_free) struct revoked_row *rows = malloc(STEP_ROWS * sizeof(*rows));
         size_t count = STEP_ROWS, total = 0;
 
         if (!rows)
@@ -135,8 +140,7 @@ static int gather(struct making *m, struct error *err) {
 
 /* Some of what a CRL says, into the store. Return: how many it did not know, or -1 */
 static int64_t adopt_some(struct making *m, struct der_reader *from, struct error *err) {
-        CAD_AUTO(free_text) char *memory = malloc(STEP_ROWS * sizeof(struct revoked_row));
-        struct revoked_row *rows = (struct revoked_row *) (void *) memory;
+        CAD_AUTO(rows_free) struct revoked_row *rows = malloc(STEP_ROWS * sizeof(*rows));
         struct store_adopt adopt;
         struct crl_entry entry;
         size_t count = 0;
@@ -382,8 +386,10 @@ static void publish(struct publisher *p, struct publication *pub, enum crl_due w
         else
                 tell_failed(&m, pub->state.failures + 1, &err); /* this thread alone changes it */
         (void) pthread_mutex_lock(&p->lock);
-        pub->state.began_ms = began_ms;
-        pub->state.took_ms = took_ms;
+        if (rc == 0) { /* one that failed has waited for others: there is nothing to rest from */
+                pub->state.began_ms = began_ms;
+                pub->state.took_ms = took_ms;
+        }
         note_outcome(&m, rc, asked, &err);
 }
 
@@ -573,8 +579,8 @@ struct crl_snapshot *publisher_snapshot(struct publisher *p, const char *issuer,
                 if (!pub->current || strcmp(pub->issuer, issuer) != 0)
                         continue;
                 found = crl_snapshot_ref(pub->current);
-                left = found->this_update + crl_settings_of(&p->settings, pub->is_root).refresh_s -
-                        now;
+                left = pub->current->this_update +
+                        crl_settings_of(&p->settings, pub->is_root).refresh_s - now;
         }
         (void) pthread_mutex_unlock(&p->lock);
         *ret_max_age_s = left < 0 ? 0 : left > MAX_AGE_S ? MAX_AGE_S : left;

@@ -299,13 +299,20 @@ int requests_submit(struct authority *a, const struct issue_request *wish, struc
 
 /* ---- looking at them ---- */
 
+/* What it looks like decides who may look, so it is decided once: spelt out with dashes, a code may be as long as an id. */
+static bool read_id(const char *handle, uint8_t ret[REQUEST_ID_SIZE]) {
+        size_t size = 0;
+
+        return strlen(handle) == REQUEST_ID_TEXT_MAX - 1 &&
+                hex_decode(handle, ret, REQUEST_ID_SIZE, &size) == 0 && size == REQUEST_ID_SIZE;
+}
+
 static int find(struct authority *a, const char *handle, struct request_row **ret,
                 struct error *err) {
         uint8_t id[REQUEST_ID_SIZE];
         char code[REQUEST_CODE_MAX];
-        size_t size = 0;
 
-        if (hex_decode(handle, id, sizeof(id), &size) == 0 && size == sizeof(id))
+        if (read_id(handle, id))
                 return store_get_request(a->store, id, ret, err);
         if (request_code_parse(handle, code) == 0)
                 return store_find_request(a->store, code, ret, err);
@@ -315,13 +322,10 @@ static int find(struct authority *a, const char *handle, struct request_row **re
                          handle);
 }
 
-static bool is_id(const char *handle) {
-        return strlen(handle) == REQUEST_ID_TEXT_MAX - 1;
-}
-
 int requests_find(struct authority *a, const struct principal *principal, const char *handle,
                   struct request_row **ret, bool *ret_by_id, struct error *err) {
-        bool by_id = is_id(handle);
+        uint8_t id[REQUEST_ID_SIZE];
+        bool by_id = read_id(handle, id);
 
         if (access_check(principal, by_id ? ACTION_READ_REQUEST : ACTION_LIST_REQUESTS, err) < 0 ||
             find(a, handle, ret, err) < 0)

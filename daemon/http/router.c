@@ -170,7 +170,7 @@ static int not_allowed(const char *method, const char *allow, struct error *err)
 int route_find(const struct route *routes, size_t routes_len, unsigned listener, const char *method,
                const char *path, struct route_match *ret, char *ret_allow, struct error *err) {
         bool refused = method_refused(method), whole = false;
-        struct slices slices;
+        struct slices slices = { 0 };
         size_t size = 0;
 
         ret_allow[0] = '\0';

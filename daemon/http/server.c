@@ -33,6 +33,7 @@
 #define IDLE_TIMEOUT_S 60u                   /* MHD's own, behind our deadlines */
 #define BACKLOG_CONNECTIONS_MIN 8
 #define STOP_POLL_MS 5
+#define ACCEPT_NAP_NS 50000000
 #define LOG_WINDOW_MS 10000
 #define LOG_LINES_A_WINDOW 10
 #define HOST_NAME_MAX_BYTES 256
@@ -119,6 +120,17 @@ static enum log_level mhd_level(const char *text) {
         return LOG_LEVEL_DEBUG;
 }
 
+/*
+ * Where there are no descriptors, a thread of MHD's accepts no more until one of its connections has ended; one that has none tries
+ * again without a pause ("busy waiting", it says, and where). It has nobody to serve, so it may as well sleep.
+ */
+static void nap_without_descriptors(const char *text) {
+        const struct timespec nap = { .tv_nsec = ACCEPT_NAP_NS };
+
+        if (strstr(text, "at FIRST connection"))
+                (void) nanosleep(&nap, NULL);
+}
+
 static void on_mhd_log(void *cls, const char *format, va_list args) CAD_PRINTF(2, 0);
 static void on_mhd_log(void *cls, const char *format, va_list args) {
         struct http_server *server = cls;
@@ -133,6 +145,7 @@ static void on_mhd_log(void *cls, const char *format, va_list args) {
         level = mhd_level(text);
         if (level == LOG_LEVEL_DEBUG || http_server_log_allowed(server))
                 log_line(level, "libmicrohttpd: %s", text);
+        nap_without_descriptors(text);
 }
 
 /* A request begins */
@@ -501,7 +514,6 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
                           enum MHD_ConnectionNotificationCode what) {
         struct listener *listener = cls;
         struct connection *c = *socket_context;
-        gnutls_session_t session;
 
         if (what == MHD_CONNECTION_NOTIFY_STARTED) {
                 on_connected(listener, mhd, socket_context);
@@ -509,9 +521,8 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
         }
         if (!c)
                 return;
-        session = listener->kind == HTTP_TLS ? session_of(mhd) : NULL;
-        if (session)
-                tls_ended(c, session);
+        if (listener->kind == HTTP_TLS)
+                tls_ended(c);
         connection_close(listener->server->connections, c);
         *socket_context = NULL;
 }

@@ -250,18 +250,16 @@ void tls_take_certificates(struct connection *c, gnutls_session_t session) {
         c->certificates_len = len;
 }
 
-void tls_ended(struct connection *c, gnutls_session_t session) {
-        gnutls_alert_description_t alert = gnutls_alert_get(session);
-        const char *said = alert == GNUTLS_A_CLOSE_NOTIFY ? NULL : gnutls_alert_get_name(alert);
-
-        gnutls_db_set_ptr(session, NULL);
+void tls_ended(struct connection *c) {
         /* Whoever sent nothing was no TLS client: a port scan, a balancer that looks whether we are there. */
         if (c->tls_established || !c->tls_spoken || !connection_log_allowed(c))
                 return;
         if (c->tls_refusal)
                 log_info("no TLS with %s: %s", c->peer.text, c->tls_refusal);
-        else if (said)
-                log_info("no TLS with %s: it says '%s'", c->peer.text, said);
+        else if (c->identity)
+                log_info(
+                        "no TLS with %s: it went away when it was shown our certificate; does it trust this CA?",
+                        c->peer.text);
         else
                 log_info(
                         "no TLS with %s: it went away, or has no version, cipher or group in common with us",

@@ -28,5 +28,9 @@ int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *ca_names, int c
 /** tls_take_certificates() - copy what the client has shown to @connection; once, after the handshake */
 void tls_take_certificates(struct connection *connection, gnutls_session_t session);
 
-/** tls_ended() - the connection is about to be closed: log a handshake that came to nothing, once a minute and address */
-void tls_ended(struct connection *connection, gnutls_session_t session);
+/**
+ * tls_ended() - the connection is about to be closed: log a handshake that came to nothing, once a minute and address
+ *
+ * libmicrohttpd has freed the session by then, although it still hands it out: nothing may be asked of it.
+ */
+void tls_ended(struct connection *connection);

@@ -68,7 +68,8 @@ static int check_ca(int dir_fd, const char *path, struct error *err) {
 }
 
 int owned_check(int dir_fd, const char *path, struct error *err) {
-        static const char *const names[] = { CA_FOLDER, "lock", "mark", SIGNLOG_FILE, ANCHORS_FILE };
+        static const char *const names[] = { CA_FOLDER, "lock", "mark", SIGNLOG_FILE,
+                                             ANCHORS_FILE };
         char shown[SHOWN_MAX], name[32];
 
         if (check_entry(dir_fd, ".", path, err) < 0)

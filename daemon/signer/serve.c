@@ -444,6 +444,7 @@ static void *signing_thread(void *argument) {
                 reply = answer(s, BYTES(in, (size_t) n), &fd, out);
                 if (reply.size)
                         send_answer(s, reply, -1);
+                fd = fd_close(fd); /* of a socket that lingers it blocks: that, too, is work */
                 note_work(s, -1);
         }
         free(in);
@@ -525,7 +526,9 @@ static void keep_anchors(struct signer *s) {
 static void keep(struct signer *s, int signal_fd, struct clock_mark written) {
         struct pollfd fds[] = { { .fd = signal_fd, .events = POLLIN },
                                 { .fd = s->ended_fd, .events = POLLIN },
-                                { .fd = s->tick_fd, .events = POLLIN } };
+                                { .fd = s->tick_fd, .events = POLLIN },
+                                { .fd = s->socket_fd } };
+        int64_t gone_ms = 0; /* monotonic: when cad's end of the socket was seen closed */
 
         for (;;) {
                 struct signalfd_siginfo info;
@@ -540,6 +543,12 @@ static void keep(struct signer *s, int signal_fd, struct clock_mark written) {
                         service_notify("WATCHDOG=1");
                 if (n > 0 && fds[1].revents)
                         return; /* cad has gone */
+                if (n > 0 && fds[3].revents) {
+                        gone_ms = moment_monotonic_ms();
+                        fds[3].fd = -1;
+                }
+                if (gone_ms && moment_monotonic_ms() - gone_ms >= TICK_MS)
+                        return; /* and no signing thread came to notice: what cad handed over last holds them up */
                 if (n <= 0 || read(signal_fd, &info, sizeof(info)) != (ssize_t) sizeof(info))
                         continue;
                 if (info.ssi_signo != SIGHUP)

@@ -328,9 +328,9 @@ const struct signlog_seen *signlog_seen(const struct signlog *log) {
 }
 
 int signlog_audit(struct signlog *log, const struct audit_anchor *anchor, struct error *err) {
-        char line[AUDIT_ANCHOR_TEXT_MAX + 1];
+        char text[AUDIT_ANCHOR_TEXT_MAX], line[AUDIT_ANCHOR_TEXT_MAX + 1];
 
-        (void) strcat(audit_anchor_format(anchor, line), "\n");
+        (void) snprintf(line, sizeof(line), "%s\n", audit_anchor_format(anchor, text));
         return write_line(log, bytes_of(line), err);
 }
 

@@ -22,7 +22,9 @@ static inline void fd_close_at_exit(int *fd) {
 
 enum file_trust {
         FILE_PUBLIC, /* a regular file, not writable by others */
-        FILE_ANY_OWNER, /* the same whoever owns it: for what root reads in the folders of others, and what proves itself by a signature */
+        /* the same whoever owns it: for what root reads in the folders of others, and what proves
+           itself by a signature */
+        FILE_ANY_OWNER,
         FILE_SECRET, /* and not readable by group or others, owned by us or root */
 };
 

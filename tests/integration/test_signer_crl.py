@@ -11,6 +11,7 @@ import pathlib
 import random
 import resource
 import socket
+import struct
 import tempfile
 import threading
 import time
@@ -338,6 +339,50 @@ def test_answers_that_are_not_taken_hold_nothing_for_long(signer):
         time.sleep(3)
         assert other.alive() and other.descriptors() < before + 40
     os.close(entries)
+
+
+def lingering():
+    """A socket whose close() waits a minute, and the end that it waits for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    ours.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(bytes(65536))
+    return ours, theirs
+
+
+def test_what_blocks_when_it_is_closed_does_not_keep_it_alive_without_cad():
+    """Else the next cad would find the old signer in its way, with all its threads inside close()."""
+    with Signer() as other:
+        sockets = [lingering() for _ in range(4)]       # as many as it has threads, at most
+        other.socket.setblocking(False)
+        full_since = time.monotonic()
+        while time.monotonic() - full_since < 0.3:      # until all of them wait to answer
+            with contextlib.suppress(BlockingIOError):
+                other.socket.send(b"rubbish")
+                full_since = time.monotonic()
+        other.socket.recv(signertest.FRAME_MAX)         # so much rubbish goes before the sockets that they are closed here first
+        for ours, _ in sockets:
+            while True:
+                try:
+                    socket.send_fds(other.socket, [b"rubbish"], [ours.fileno()])
+                    break
+                except BlockingIOError:
+                    with contextlib.suppress(BlockingIOError):
+                        other.socket.recv(signertest.FRAME_MAX)
+            ours.close()
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                other.socket.recv(signertest.FRAME_MAX)
+        assert other.alive()
+        other.socket.close()
+        assert other.process.wait(signertest.STOP_S) == 0
+        for _, theirs in sockets:
+            theirs.close()
 
 
 # -- Numbers -----------------------------------------------------------------------------------

@@ -204,12 +204,10 @@ static void make_csr(const struct private_key *key, const char *cn, const char *
 }
 
 static void caller_init_for(struct caller *c, const struct private_key *key) {
-        *c = (struct caller){
-                .principal = { .kind = PRINCIPAL_PEER,
-                               .role = ROLE_OPERATOR,
-                               .on_unix_socket = true,
-                               .text = "uid:1001" }
-        };
+        *c = (struct caller){ .principal = { .kind = PRINCIPAL_PEER,
+                                             .role = ROLE_OPERATOR,
+                                             .on_unix_socket = true,
+                                             .text = "uid:1001" } };
         make_csr(key, "nas.lan", (const char *const[]){ "nas.lan", "10.0.0.1", NULL }, &c->csr);
         c->rq = (struct issue_request){ .principal = &c->principal,
                                         .csr = buffer_bytes(&c->csr),
@@ -760,13 +758,13 @@ START_TEST(a_key_that_was_compromised_is_never_certified_again) {
         caller_init_for(&first, key);
         caller_init_for(&again, key);
         ck_ok(ask(&first), first.err);
-        ck_ok(authority_revoke(
-                      authority,
-                      &(struct revoke_request){
-                              .principal = &first.principal,
-                              .serial = hex_encode(BYTES(first.serial, first.serial_size), serial),
-                              .reason = "key_compromise" },
-                      &row, &err),
+        ck_ok(authority_revoke(authority,
+                               &(struct revoke_request){
+                                       .principal = &first.principal,
+                                       .serial = hex_encode(BYTES(first.serial, first.serial_size),
+                                                            serial),
+                                       .reason = "key_compromise" },
+                               &row, &err),
               err);
         ck_assert_int_eq(ask(&again), -1);
         ck_assert_int_eq(again.err.code, ERR_KEY_RESERVED);

@@ -175,9 +175,10 @@ START_TEST(in_a_list_a_row_has_no_certificate) {
 }
 END_TEST
 
-/* The member is written without pem_append(), line by line: each length of the last line. */
+/* The member is written without pem_append(), line by line: each length of the last line. What is shorter is that of a lost
+ * certificate (cert_row_lost()). */
 START_TEST(the_pem_member_is_that_of_pem_append_at_every_length) {
-        for (size_t size = 1; size < 300; size++) {
+        for (size_t size = 3; size < 300; size++) {
                 CAD_AUTO(buffer_done) struct buffer out = { 0 };
                 CAD_AUTO(json_drop) json_t *object = NULL;
                 struct cert_row row = row_of(0);

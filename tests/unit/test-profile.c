@@ -106,7 +106,8 @@ START_TEST(an_unknown_profile_names_those_that_there_are) {
         ck_assert_ptr_null(profiles_find(set, "ca", &err));
         ck_assert_int_eq(err.code, ERR_PROFILE_UNKNOWN);
         ck_assert_str_eq(err.field, "profile");
-        ck_assert_ptr_nonnull(strstr(err.text, "admin, client, device, https, ocsp, peer, server, user"));
+        ck_assert_ptr_nonnull(
+                strstr(err.text, "admin, client, device, https, ocsp, peer, server, user"));
 }
 END_TEST
 

@@ -567,8 +567,8 @@ START_TEST(anchors_are_of_rows_and_not_too_many) {
                 struct frame_reader fields;
                 struct sign_anchors anchors;
                 struct error err = { 0 };
-                struct bytes octets =
-                        anchors_with(rows[i].count, rows[i].number, rows[i].hash_size);
+                struct bytes octets = anchors_with(rows[i].count, rows[i].number,
+                                                   rows[i].hash_size);
 
                 ck_ok(frame_open(octets, &header, &fields, &err), err);
                 ck_assert_msg((sign_anchors_decode(&fields, &anchors, &err) == 0) == rows[i].good,
