@@ -23,7 +23,6 @@ steps=(
         "threads           quick 300     build-tsan     test_threads"
         "fuzz-replay       quick 300     build-asan     test_fuzz_replay"
         "integration       quick 600     build          test_integration"
-        "unit-release      full  300     build          test_unit_release"
         "integration-asan  full  600     build-asan     test_integration_asan"
         "valgrind          full  600     build          test_valgrind"
         "build-clang       full  900     -              build_clang"
@@ -89,10 +88,6 @@ meson_tests() {
 
 test_unit() {
         meson_tests "${asan[0]}" unit --suite unit
-}
-
-test_unit_release() {
-        meson_tests "${release[0]}" unit --suite unit
 }
 
 test_unit_clang() {

@@ -23,6 +23,7 @@ steps=(
         "fuzz              all  86400   build-fuzz       fuzz_all"
         "torture           all  7200    -                torture"
         "bench             all  3600    -                bench"
+        "boot              all  1800    -                boot_of_debian"
         "chroot            all  3600    -                chroot_of_debian"
 )
 
@@ -100,6 +101,10 @@ bench() {
                 bounded /usr/bin/python3 tests/bench/bench.py --build-dir "$cad_build" --check \
                         --json "$step_logs/bench.json" &&
                 count 1 0 0
+}
+
+boot_of_debian() {
+        count_script bounded tests/boot.sh
 }
 
 chroot_of_debian() {

@@ -294,8 +294,7 @@ class Daemon:
         with self.connect() as sock:
             send_until_answered(sock, data)
             found = b""
-            while len(found) < RAW_MAX and select.select([sock], [], [], 1 if found
-                    else ANSWER_S)[0]:
+            while len(found) < RAW_MAX and polled(sock, select.POLLIN, 1 if found else ANSWER_S):
                 try:
                     part = sock.recv(65536)
                 except ConnectionResetError:
@@ -404,14 +403,21 @@ def is_signer(pid):
     return name.startswith("cad-signer") and rest.split()[0] != "Z"
 
 
+def polled(sock, events, seconds):
+    """What is ready of @events; select() knows no descriptor over 1023."""
+    poll = select.poll()
+    poll.register(sock, events)
+    return sum(found for _, found in poll.poll(max(0, seconds) * 1000))
+
+
 def send_until_answered(sock, data):
     """Send @data, but stop as soon as an answer comes or the other side closes: a body over a cap
     is answered before it has been read."""
     view, limit = memoryview(data), time.monotonic() + ANSWER_S
     while view:
-        readable, writable, _ = select.select([sock], [sock], [], max(0, limit - time.monotonic()))
-        assert readable or writable, "the request is not read"
-        if readable:
+        ready = polled(sock, select.POLLIN | select.POLLOUT, limit - time.monotonic())
+        assert ready, "the request is not read"
+        if ready & ~select.POLLOUT:
             return
         try:
             view = view[sock.send(view[:65536], socket.MSG_NOSIGNAL):]
