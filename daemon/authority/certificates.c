@@ -50,7 +50,9 @@ static int may_revoke(struct authority *a, const struct principal *principal, st
                 return access_check(principal, ACTION_REVOKE, err);
         if (store_get_certificate(a->store, serial, &row, err) < 0)
                 return -1;
-        return access_check_owner(principal, ACTION_REVOKE, row->spki, row->serial, err);
+        if (access_check_owner(principal, ACTION_REVOKE, row->spki, row->serial, err) < 0)
+                return -1;
+        return pace_take(a->pace, row, moment_monotonic_ms(), err);
 }
 
 static int revoke(struct authority *a, const struct revoke_request *rq, struct cert_row **ret,

@@ -10,6 +10,7 @@
 #include "daemon/authority/authority.h"
 #include "daemon/authority/health.h"
 #include "daemon/authority/limiter.h"
+#include "daemon/authority/pace.h"
 #include "daemon/authority/peer_certificate.h"
 #include "daemon/authority/publisher.h"
 #include "daemon/authority/recent_keys.h"
@@ -35,6 +36,7 @@ struct authority {
         struct limiter *limiter;   /* of wrong guesses, for every way in */
         _Atomic int64_t token_ms;  /* that the newest token has in its id */
         struct requests *requests; /* see requests.h */
+        struct pace *pace; /* of owners with their own certificates */
         uint8_t *hello_frame;
         struct health_source health_sources[HEALTH_SOURCES_MAX];
         size_t health_source_count;

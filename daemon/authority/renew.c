@@ -240,6 +240,9 @@ int authority_renew(struct authority *a, const struct renew_request *rq, issue_d
                 note_refusal(a, rq, row->serial, err);
                 return -1;
         }
+        if (rq->principal->role < ROLE_OPERATOR &&
+            pace_take(a->pace, row, moment_monotonic_ms(), err) < 0)
+                return -1;
         if (cert_read(row->der, &renewal.cert, err) < 0)
                 return error_set(
                         err, ERR_STORE,

@@ -315,6 +315,18 @@ def test_a_revoked_owner_is_turned_away(ca, owner):
     assert owner.renew().status in (401, 409)
 
 
+def test_one_device_does_not_use_up_what_is_signed_for_all(ca, tmp_path):
+    """Ten in a row, whatever key it takes and whichever of its certificates it shows; the next device and an operator do not wait."""
+    greedy = Owner(ca, tmp_path, names=["greedy.lan"])
+    answers = [greedy.renew() for _ in range(12)]
+    assert [answer.status for answer in answers] == [201] * 10 + [429] * 2
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert greedy.request("POST", f"/v1/certificates/{greedy.serial}/revoke").status == 429
+    (tmp_path / "other").mkdir()
+    Owner(ca, tmp_path / "other", names=["modest.lan"]).renew().expect(201)
+    ca.post(f"/v1/certificates/{greedy.serial}/renew", {}).expect(201)
+
+
 def ends_in(seconds, **fields):
     """Times of a certificate that was set back by almost an hour, and ends soon."""
     begin = datetime.datetime.fromtimestamp(time.time() - 3500, datetime.timezone.utc)
