@@ -600,15 +600,6 @@ static enum MHD_Result on_accept(void *cls, const struct sockaddr *address, sock
 }
 
 /*
- * On the Unix socket one thread passes on what workers do, at 16 µs a request: two would take turns on the same processor for
- * nothing. Elsewhere it also does the handshakes. Return: threads of a pool, 0: one thread without a pool
- */
-static unsigned event_threads(const struct listener *listener, const struct http_limits *limits) {
-        return listener->kind == HTTP_UNIX || limits->event_threads == 1 ? 0
-                                                                         : limits->event_threads;
-}
-
-/*
  * With epoll, libmicrohttpd 0.9.75 goes round without a pause for as long as a handshake waits for its client: one connection
  * that sends half a ClientHello takes a whole processor. With poll it sleeps; the cost of each descriptor that a thread has is small.
  */
@@ -622,7 +613,7 @@ static int listener_start(struct listener *listener, const struct http_limits *l
         /* No PostProcessor, no digest authentication, no thread a connection (threats.md R-28). */
         unsigned flags = MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                 polling(listener->kind);
-        unsigned threads = event_threads(listener, limits);
+        unsigned threads = limits->event_threads > 1 ? limits->event_threads : 0;
         /* Where the gate sees all that STRICT would refuse, it answers: with a problem, and not with MHD's HTML, whose
          * header block comes twice (threats.md R-27). */
         int strict = listener->server->reads_in_place ? 0 : 1;

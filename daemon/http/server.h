@@ -25,7 +25,7 @@ struct http_listener {
 
 /** struct http_limits - 0 takes the default */
 struct http_limits {
-        unsigned event_threads; /* a TCP listener; default: cores, at most 4 */
+        unsigned event_threads; /* a listener; default: cores, at most 4 */
         unsigned workers;       /* default 8 */
         unsigned queue_max;     /* requests that wait for a worker; default 1024 */
         /* all listeners; default 1024; lowered to RLIMIT_NOFILE less what is reserved */
