@@ -367,6 +367,8 @@ int listeners_passed(struct listeners *listeners, struct error *err) {
                         rc = check_passed(kind, fd, err);
                 if (rc == 0)
                         rc = listeners_add(listeners, kind, fd, err);
+                if (rc == 0)
+                        listeners->items[listeners->count - 1].passed = true;
                 if (rc == 0 && kind == HTTP_UNIX)
                         listeners->unix_passed = true;
         }

@@ -31,6 +31,7 @@ enum exchange_state {
 struct listener {
         struct http_server *server;
         enum http_listener_kind kind;
+        bool passed;
         int fd; /* listens */
         struct MHD_Daemon *mhd;
 };

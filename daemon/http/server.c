@@ -613,7 +613,9 @@ static int listener_start(struct listener *listener, const struct http_limits *l
         /* No PostProcessor, no digest authentication, no thread a connection (threats.md R-28). */
         unsigned flags = MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
                 polling(listener->kind);
-        unsigned threads = limits->event_threads > 1 ? limits->event_threads : 0;
+        /* A pool is ended by a shutdown() of its listening socket (libmicrohttpd 0.9.75): one that was passed has one thread. */
+        unsigned threads = limits->event_threads > 1 && !listener->passed ? limits->event_threads
+                                                                          : 0;
         /* Where the gate sees all that STRICT would refuse, it answers: with a problem, and not with MHD's HTML, whose
          * header block comes twice (threats.md R-27). */
         int strict = listener->server->reads_in_place ? 0 : 1;
@@ -655,9 +657,12 @@ static int listeners_start(struct http_server *server, struct error *err) {
         if (!server->listeners)
                 return error_no_memory(err);
         for (size_t i = 0; i < len; i++)
-                server->listeners[i] = (struct listener){ .server = server,
-                                                          .kind = server->config.listeners[i].kind,
-                                                          .fd = server->config.listeners[i].fd };
+                server->listeners[i] = (struct listener){
+                        .server = server,
+                        .kind = server->config.listeners[i].kind,
+                        .fd = server->config.listeners[i].fd,
+                        .passed = server->config.listeners[i].passed
+                };
         /* Each listener has its own share: a flood on one leaves the others alone. */
         for (size_t i = 0; i < len; i++)
                 if (listener_start(&server->listeners[i], &server->limits, share, err) < 0)

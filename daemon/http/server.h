@@ -21,6 +21,7 @@ struct tls_identity;
 struct http_listener {
         enum http_listener_kind kind;
         int fd;
+        bool passed; /* somebody else's: it goes on listening when the server stops */
 };
 
 /** struct http_limits - 0 takes the default */
