@@ -36,7 +36,7 @@ struct authority {
         struct limiter *limiter;   /* of wrong guesses, for every way in */
         _Atomic int64_t token_ms;  /* that the newest token has in its id */
         struct requests *requests; /* see requests.h */
-        struct pace *pace; /* of owners with their own certificates */
+        struct pace *pace;         /* of owners with their own certificates */
         uint8_t *hello_frame;
         struct health_source health_sources[HEALTH_SOURCES_MAX];
         size_t health_source_count;
