@@ -40,9 +40,17 @@ int authority_list(struct authority *a, const struct principal *principal,
         return store_list(a->store, filter, cursor, limit, each, data, next, err);
 }
 
-/* Its owner may, too; who it belongs to is only looked up where that matters. */
+/* Each certificate is revoked once; a hold can be put on and lifted for ever. */
+static bool can_be_undone(enum revocation_reason why) {
+        return why == REASON_CERTIFICATE_HOLD || why == REASON_REMOVE_FROM_CRL;
+}
+
+/*
+ * Its owner may, too; who it belongs to is only looked up where that matters. Nobody has to wait with a revocation: whoever stole a
+ * key could otherwise use up the pace of it.
+ */
 static int may_revoke(struct authority *a, const struct principal *principal, struct bytes serial,
-                      struct error *err) {
+                      enum revocation_reason why, struct error *err) {
         CAD_AUTO(cert_row_free) struct cert_row *row = NULL;
 
         if (principal->kind != PRINCIPAL_CERTIFICATE ||
@@ -52,7 +60,7 @@ static int may_revoke(struct authority *a, const struct principal *principal, st
                 return -1;
         if (access_check_owner(principal, ACTION_REVOKE, row->spki, row->serial, err) < 0)
                 return -1;
-        return pace_take(a->pace, row, moment_monotonic_ms(), err);
+        return can_be_undone(why) ? pace_take(a->pace, row, moment_monotonic_ms(), err) : 0;
 }
 
 static int revoke(struct authority *a, const struct revoke_request *rq, struct cert_row **ret,
@@ -69,8 +77,8 @@ static int revoke(struct authority *a, const struct revoke_request *rq, struct c
 
         if (access_possible(rq->principal, ACTION_REVOKE, err) < 0 ||
             read_serial(rq->serial, octets, &number, err) < 0 ||
-            may_revoke(a, rq->principal, number, err) < 0 ||
-            (rq->reason && revocation_reason_from_name(rq->reason, &why, err) < 0))
+            (rq->reason && revocation_reason_from_name(rq->reason, &why, err) < 0) ||
+            may_revoke(a, rq->principal, number, why, err) < 0)
                 return -1;
         event.object = hex_encode(number, object);
         event.detail = revocation_reason_name(why);

@@ -95,6 +95,6 @@ int pace_take(struct pace *p, const struct cert_row *row, int64_t now_ms, struct
                 return 0;
         return error_set(
                 err, ERR_TOO_MANY_REQUESTS,
-                "the certificates of these names were renewed or revoked %d times in a row by their owner: come back in %lld s",
+                "the certificates of these names were renewed or held %d times in a row by their owner: come back in %lld s",
                 PACE_BURST, (long long) (free_ms - now_ms - most_ms + 999) / 1000);
 }

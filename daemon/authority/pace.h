@@ -1,6 +1,6 @@
 /*
- * Pace: how often one identity may renew or revoke its own certificate, so that one device cannot use up what the signer signs an hour or
- * fill the store and the CRL for everybody. An identity is a profile with its names: a renewal keeps both, whatever the key.
+ * Pace: how often one identity may renew its own certificate, or put it on hold and back, so that one device cannot use up what the signer
+ * signs an hour or fill the store and the CRL for everybody. An identity is a profile with its names: a renewal keeps both, whatever the key.
  */
 #pragma once
 

@@ -96,7 +96,9 @@ class Fetch:
 
 def after(state, call):
     """The state that @call leaves, and whether it may be answered with that status in @state. A revocation that is refused
-    changes nothing."""
+    changes nothing, and so does an owner who is told to come back later."""
+    if call.status == 429:
+        return state, call.what == "renew"
     if call.what == "revoke":
         may = {HOLD: state == VALID, LIFT: state == HELD}.get(call.how, state != REVOKED)
         became = {HOLD: HELD, LIFT: VALID}.get(call.how, REVOKED)
@@ -562,7 +564,7 @@ class Owner(Client):
             if self.over():
                 break
             if self.chance.random() < 0.3:
-                self.call("renew", serial, "", "POST", f"/v1/certificates/{serial}/renew", {}, fine=(201, 401, 409), told=certificate)
+                self.call("renew", serial, "", "POST", f"/v1/certificates/{serial}/renew", {}, fine=(201, 401, 409, 429), told=certificate)
             else:
                 self.call("show", serial, "", "GET", "/v1/health", fine=(200, 401))
         # 401 where somebody else has: that is a state, too, and no revocation
