@@ -145,6 +145,10 @@ static void names_text(const struct san_list *names, char *out, size_t size) {
 
 /* @shown is taken. */
 static void show(struct own_certificate *own, struct shown *shown) {
+        struct error err = { 0 };
+
+        if (authority_own_key(own->plan.authority, shown->cert.spki, &err) < 0)
+                log_error(LOG_LEVEL_WARNING, &err, "the key of HTTPS is not kept for cad alone");
         shown_done(&own->shown);
         own->shown = *shown;
         *shown = (struct shown){ 0 };

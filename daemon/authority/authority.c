@@ -178,6 +178,10 @@ const struct ca_info *authority_ca(const struct authority *a) {
         return a->ca;
 }
 
+int authority_own_key(struct authority *a, struct bytes spki, struct error *err) {
+        return ca_info_add_key(a->ca, spki, err);
+}
+
 struct store *authority_store(const struct authority *a) {
         return a->store;
 }

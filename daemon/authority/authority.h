@@ -47,6 +47,9 @@ int authority_open_store(struct authority *a, int state_dir_fd, unsigned readers
 /** authority_ca() - the CA; after the first signer was attached, for as long as the authority lives */
 const struct ca_info *authority_ca(const struct authority *a);
 
+/** authority_own_key() - nobody gets a certificate for this key any more: it is that of the HTTPS listener. @err: ERR_NO_MEMORY */
+int authority_own_key(struct authority *a, struct bytes spki, struct error *err);
+
 /** authority_store() - for health and status alone */
 struct store *authority_store(const struct authority *a);
 

@@ -3,14 +3,27 @@
  */
 #include "daemon/authority/ca_info.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "lib/base/text.h"
 #include "lib/pki/pem.h"
 
+struct ca_info_key {
+        struct ca_info_key *next;
+        size_t size;
+        uint8_t spki[];
+};
+
 struct ca_info *ca_info_free(struct ca_info *ca) {
+        struct ca_info_key *next;
+
         if (!ca)
                 return NULL;
+        for (struct ca_info_key *key = atomic_load(&ca->own_keys); key; key = next) {
+                next = key->next;
+                free(key);
+        }
         buffer_done(&ca->root_der);
         buffer_done(&ca->root_pem);
         buffer_done(&ca->bundle_pem);
@@ -112,10 +125,27 @@ const struct ca_info_issuer *ca_info_issuer(const struct ca_info *ca, const char
         return NULL;
 }
 
+int ca_info_add_key(struct ca_info *ca, struct bytes spki, struct error *err) {
+        struct ca_info_key *key;
+
+        if (ca_info_owns_key(ca, spki))
+                return 0;
+        key = malloc(sizeof(*key) + spki.size);
+        if (!key)
+                return error_no_memory(err);
+        memcpy(key->spki, spki.data, spki.size);
+        key->size = spki.size;
+        key->next = atomic_load(&ca->own_keys);
+        atomic_store(&ca->own_keys, key);
+        return 0;
+}
+
 bool ca_info_owns_key(const struct ca_info *ca, struct bytes spki) {
         bool owned = bytes_equal(spki, ca->root.spki);
 
         for (size_t i = 0; i < ca->issuer_count; i++)
                 owned |= bytes_equal(spki, ca->issuers[i].cert.spki);
+        for (const struct ca_info_key *key = atomic_load(&ca->own_keys); key; key = key->next)
+                owned |= bytes_equal(spki, BYTES(key->spki, key->size));
         return owned;
 }

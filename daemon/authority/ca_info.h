@@ -19,7 +19,9 @@ struct ca_info_issuer {
         struct cert_issuer signs_as;
 };
 
-/** struct ca_info - immutable once made */
+struct ca_info_key;
+
+/** struct ca_info - immutable once made, but for @own_keys, to which keys are added and from which none is taken */
 struct ca_info {
         char id[2 * SHA256_SIZE + 1];
         char replaces[2 * SHA256_SIZE + 1];
@@ -35,6 +37,8 @@ struct ca_info {
         bool keys_encrypted;
         int64_t issued_before; /* leaves that the signer knew of when it said hello */
         int64_t signer_uid;
+        _Atomic(struct ca_info_key *)
+                own_keys; /* every key of HTTPS since the start: one in some weeks */
 };
 
 /** ca_info_new() - from the signer's hello, all of it copied. @err: ERR_SIGNER_WRONG where a certificate cannot be read */
@@ -48,5 +52,8 @@ const struct ca_info_issuer *ca_info_active(const struct ca_info *ca);
 /** ca_info_issuer() - by id; NULL: there is none */
 const struct ca_info_issuer *ca_info_issuer(const struct ca_info *ca, const char *id);
 
-/** ca_info_owns_key() - whether a key is one of the CA's own */
+/** ca_info_add_key() - from now on a key is the CA's own, too: that of its HTTPS listener. One thread adds. @err: ERR_NO_MEMORY */
+int ca_info_add_key(struct ca_info *ca, struct bytes spki, struct error *err);
+
+/** ca_info_owns_key() - whether a key is one of the CA's own: of the root, of an intermediate, or added */
 bool ca_info_owns_key(const struct ca_info *ca, struct bytes spki);

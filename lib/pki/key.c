@@ -245,6 +245,17 @@ unsigned public_key_bits(const struct public_key *key) {
         return key->bits;
 }
 
+int public_key_modulus(const struct public_key *key, struct buffer *ret, struct error *err) {
+        gnutls_datum_t modulus = { NULL, 0 };
+
+        if (gnutls_pubkey_export_rsa_raw2(key->handle, &modulus, NULL, GNUTLS_EXPORT_FLAG_NO_LZ) <
+            0)
+                return error_set(err, ERR_CRYPTO, "the modulus of the RSA key cannot be had");
+        buffer_append(ret, BYTES(modulus.data, modulus.size));
+        gnutls_free(modulus.data);
+        return ret->failed ? error_no_memory(err) : 0;
+}
+
 /* ---- verification ---- */
 
 #define ANY_ECDSA (KEY_BIT(KEY_ECDSA_P256) | KEY_BIT(KEY_ECDSA_P384) | KEY_BIT(KEY_ECDSA_P521))

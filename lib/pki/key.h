@@ -51,6 +51,9 @@ int public_key_from_spki(struct bytes der, unsigned rsa_bits_max, struct public_
 enum key_type public_key_type(const struct public_key *key);
 unsigned public_key_bits(const struct public_key *key);
 
+/** public_key_modulus() - the modulus of an RSA key, without leading zeros, appended to @ret. @err: ERR_CRYPTO, ERR_NO_MEMORY */
+int public_key_modulus(const struct public_key *key, struct buffer *ret, struct error *err);
+
 /**
  * public_key_verify() - verify a signature over @data
  * @algorithm: AlgorithmIdentifier element (DER, header included) as it stands beside the signature; it must fit the key's type and be SHA-2 or EdDSA

@@ -17,6 +17,7 @@
 #include "lib/base/settings.h"
 #include "lib/base/text.h"
 #include "oid.h"
+#include "weak_keys.h"
 
 #define DAY_S INT64_C(86400)
 #define BACKDATE_S 3600 /* threats.md §5.8: clocks on a LAN are skewed */
@@ -61,6 +62,7 @@ static const struct {
 struct profile_set {
         struct profile rows[PROFILE_MAX];
         size_t count;
+        struct weak_keys *weak_keys; /* lent to every row */
 };
 
 bool profile_is_own(const char *name) {
@@ -74,6 +76,8 @@ bool profile_is_own(const char *name) {
 struct profile_set *profiles_free(struct profile_set *set) {
         for (size_t i = 0; set && i < set->count; i++)
                 free(set->rows[i].description);
+        if (set)
+                (void) weak_keys_free(set->weak_keys);
         free(set);
         return NULL;
 }
@@ -459,13 +463,16 @@ int profiles_load(int dir_fd, const char *folder, struct profile_set **ret, stru
                                 *err = missing;
                         return -1;
                 }
-                if (folder_fd >= 0 && load_folder(set, folder_fd, err) < 0)
+                if ((folder_fd >= 0 && load_folder(set, folder_fd, err) < 0) ||
+                    weak_keys_load(dir_fd, &set->weak_keys, err) < 0)
                         return -1;
         }
         qsort(set->rows, set->count, sizeof(set->rows[0]), by_name);
-        for (size_t i = 0; i < set->count; i++)
+        for (size_t i = 0; i < set->count; i++) {
+                set->rows[i].weak_keys = set->weak_keys;
                 if (make_digest(&set->rows[i], err) < 0)
                         return -1;
+        }
         *ret = CAD_TAKE(set);
         return 0;
 }
@@ -595,7 +602,7 @@ int profile_check_key(const struct profile *profile, const struct public_key *ke
                         "RsaBitsMax= in profiles.d/%s.conf",
                         bits, profile->name, (unsigned) profile->rsa_bits_max,
                         (unsigned) profile->rsa_bits_max, profile->name);
-        return 0;
+        return weak_keys_check(profile->weak_keys, key, err);
 }
 
 int profile_check_names(const struct profile *profile, const struct san_list *names,

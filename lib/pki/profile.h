@@ -33,6 +33,8 @@ enum profile_enrolment {
         ENROLMENT_INTERNAL, /* by the CA for itself alone */
 };
 
+struct weak_keys;
+
 /** struct profile - one kind of certificate */
 struct profile {
         char name[PROFILE_NAME_MAX];
@@ -52,6 +54,7 @@ struct profile {
         bool ocsp_nocheck;      /* add id-pkix-ocsp-nocheck */
         bool strict_extensions; /* refuse what is not known, or only what is dangerous */
         uint8_t digest[PROFILE_DIGEST_SIZE];
+        const struct weak_keys *weak_keys; /* lent by the set, NULL where none are listed */
 };
 
 struct profile_set; /* opaque, immutable once made */
@@ -59,7 +62,7 @@ struct profile_set; /* opaque, immutable once made */
 /**
  * profiles_load() - the built-in profiles and those of a folder
  * @dir_fd, @folder: "profiles.d" below a configuration folder; NULL or not there: the built-in ones alone. A file NAME.conf with the name of a
- *                   built-in one changes that one.
+ *                   built-in one changes that one. Beside it lies what weak_keys_load() reads.
  * @err: ERR_CONFIG with file and line
  */
 int profiles_load(int dir_fd, const char *folder, struct profile_set **ret, struct error *err);
@@ -81,7 +84,7 @@ bool profile_is_own(const char *name);
  *  profile and all else refused by name. @err: ERR_CSR_EXTENSION, ERR_CSR_ATTRIBUTE; field csr.extensions.NAME */
 int profile_check_csr(const struct profile *profile, const struct csr *csr, struct error *err);
 
-/** profile_check_key() - type and size. @err: ERR_KEY_UNSUPPORTED, ERR_KEY_WEAK */
+/** profile_check_key() - type, size, and the lists of weak keys. @err: ERR_KEY_UNSUPPORTED, ERR_KEY_WEAK */
 int profile_check_key(const struct profile *profile, const struct public_key *key,
                       struct error *err);
 

@@ -2,8 +2,7 @@
  * RSA weaknesses, on GMP. It sees numbers that are public: nothing here is constant in time, and it must never
  * be given a private one.
  *
- * The lists of weak keys that Debian made in 2006–2008 (CVE-2008-0166) are not looked at: the package that held them
- * (openssl-blacklist) is not in Debian 12.
+ * Lists of weak keys, such as those of Debian's OpenSSL of 2006–2008, are looked up in weak_keys.c.
  */
 #include "rsa_check.h"
 

@@ -5,7 +5,7 @@ list of bad inputs that they answer to (1 to 30), so that a gap is seen at once:
 
  1 proof of possession     2 weak signatures        3 CA wishes         4 extended key usages
  5 other extensions        6 RSA sizes              7 RSA exponents     8 RSA moduli
- 9 Debian's weak keys     10 EC keys               11 other key types  12 reserved keys
+ 9 listed weak keys       10 EC keys               11 other key types  12 reserved keys
 13 key of another subject 14 no names              15 too many names   16 duplicate names
 17 NUL in names           18 DNS syntax            19 IDN              20 string encodings
 21 X.520 bounds           22 odd subjects          23 IP addresses     24 other name types
@@ -20,9 +20,11 @@ import base64
 import dataclasses
 import datetime
 import functools
+import hashlib
 import json
 import math
 import re
+import subprocess
 import typing
 
 from cryptography import x509
@@ -94,6 +96,19 @@ class Row:
 
 
 ROWS = []
+
+
+def listed_key():
+    """A sound key that no other row has."""
+    return RsaKey(prime("pi", 1536), prime("e", 1032))
+
+
+def weak_keys():
+    """A list as Debian's openssl-blacklist has them, made as its manual page says. It holds one key of the rows."""
+    printed = subprocess.run(["openssl", "req", "-inform", "DER", "-noout", "-modulus"], check=True,
+        input=csr(listed_key(), names=[dns("nas.lan")]), capture_output=True).stdout
+    return (b"# in the form of openssl-blacklist\n00005890bc78bcbee3ca\n" +
+            hashlib.sha1(printed).hexdigest()[20:].encode() + b"\nffff5c9c49fd31e889a3\n")
 
 
 def row(id, why, make, expect, **more):
@@ -420,10 +435,10 @@ row("08-one", "the modulus is 1", lambda ca: keyed(RsaKey(n=1)), refused(BAD_NUM
 row("08-no-params", "rsaEncryption without its NULL (RFC 3279 §2.3.1)",
     lambda ca: keyed(rsa(params=b"")),
     refused("key-invalid key-unsupported csr-malformed", KEY_FIELD))
-row("09-debian", "a key of Debian's OpenSSL of 2006 to 2008 (CVE-2008-0166)",
-    lambda ca: keyed(rsa()),
-    refused(WEAK, KEY_FIELD),
-    missing="no list of them: Debian 12 has no openssl-blacklist, and cad has no setting for one")
+# The key stands for one of Debian's OpenSSL of 2006 to 2008 (CVE-2008-0166); who starts cad lists it, see weak_keys().
+row("09-debian", "a key that is on a list of weak ones", lambda ca: keyed(listed_key()),
+    refused(WEAK, KEY_FIELD, "CVE-2008-0166"))
+row("09-not-listed", "a key that is on none", lambda ca: keyed(rsa()), NAS)
 
 # -- 10, 11: EC and the rest -------------------------------------------------------------------
 
@@ -579,6 +594,8 @@ def not_warned(answer, certificate):
 for name in ("int-1", "int-2", "root"):
     row(f"12-ca-{name}", "the CA's own key", lambda ca, name=name: ca_key(ca, name), RESERVED,
         live=True)
+row("12-https", "the key of the CA's own HTTPS", lambda ca: keyed(csrs.Foreign(
+    serialization.load_pem_private_key((ca.state / "https.pem").read_bytes(), None))), RESERVED, live=True)
 row("12-compromised", "the key of a certificate that was revoked for keyCompromise",
     compromised_key, RESERVED, live=True)
 row("12-superseded", "the key of a certificate that was revoked for another reason",

@@ -26,9 +26,18 @@ SERIAL = re.compile(r"(?<![0-9a-f])[0-9a-f]{36,40}(?![0-9a-f])")
 PROBLEM = "urn:cad:problem:"
 
 
+def with_weak_keys(daemon):
+    lists = daemon.base / "etc" / "weak-keys.d"
+    lists.mkdir(parents=True)
+    (lists / "blacklist.RSA-2048").write_bytes(bad_csrs.weak_keys())
+    (lists.parent / "cad.conf").touch()
+    daemon.args += ["--config", lists.parent / "cad.conf"]
+    return daemon
+
+
 @pytest.fixture(scope="module")
 def ca():
-    with cadtest.Daemon() as daemon:
+    with with_weak_keys(cadtest.Daemon(tcp=True)) as daemon:
         daemon.pems = daemon.base / "pems"
         daemon.pems.mkdir()
         for name in ("root", "bundle"):

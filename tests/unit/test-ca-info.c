@@ -131,6 +131,24 @@ START_TEST(the_keys_of_the_ca_are_known_and_no_others) {
 }
 END_TEST
 
+START_TEST(a_key_that_is_added_is_its_own_for_good) {
+        CAD_AUTO(ca_info_free) struct ca_info *info = make_info();
+        CAD_AUTO(buffer_done) struct buffer first = { 0 }, second = { 0 };
+        struct error err = { 0 };
+
+        key_spki(KEY_ECDSA_P256, 0, &first);
+        key_spki(KEY_RSA, 2048, &second);
+        ck_ok(ca_info_add_key(info, buffer_bytes(&first), &err), err);
+        ck_assert(ca_info_owns_key(info, buffer_bytes(&first)));
+        ck_assert(!ca_info_owns_key(info, buffer_bytes(&second)));
+        ck_ok(ca_info_add_key(info, buffer_bytes(&second), &err), err);
+        ck_ok(ca_info_add_key(info, buffer_bytes(&second), &err), err);
+        ck_assert(ca_info_owns_key(info, buffer_bytes(&first)));
+        ck_assert(ca_info_owns_key(info, buffer_bytes(&second)));
+        ck_assert(ca_info_owns_key(info, ca->root.spki));
+}
+END_TEST
+
 /* ---- a hello that does not hold ---- */
 
 static void no_root(struct sign_hello *h) {
@@ -216,6 +234,7 @@ int main(void) {
         tcase_add_test(tc, the_pem_of_root_bundle_and_issuers_is_that_of_the_der);
         tcase_add_test(tc, issuers_are_found_by_what_they_are);
         tcase_add_test(tc, the_keys_of_the_ca_are_known_and_no_others);
+        tcase_add_test(tc, a_key_that_is_added_is_its_own_for_good);
         tcase_add_loop_test(tc, a_hello_that_does_not_hold_is_not_believed, 0,
                             ARRAY_SIZE(bad_hellos));
         suite_add_tcase(suite, tc);
