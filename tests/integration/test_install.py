@@ -66,6 +66,10 @@ def test_signer_links_no_network_and_no_database(program):
         assert library not in needed
 
 
-def test_devenv_has_the_programs():
-    out = run("meson", "devenv", "-C", str(BUILD), "sh", "-c", 'command -v cad; echo "$CAD_STATE_DIR"')
-    assert "cad" in out
+def test_devenv_has_the_programs_and_a_ca_of_its_own():
+    script = "for p in cad cad-signer cactl; do command -v $p; done; cad check-config; cactl status || true"
+    lines = run("meson", "devenv", "-C", str(BUILD), "sh", "-c", script).splitlines()
+    for program in PROGRAMS:
+        assert str(BUILD / program) in lines, lines
+    assert any(f"state in {BUILD}/state, socket {BUILD}/state/cad.sock," in line for line in lines), lines
+    assert any("cactl" in line and f"{BUILD}/state/cad.sock" in line for line in lines), "cactl looks elsewhere"
