@@ -47,13 +47,14 @@
 /* The thread that makes CRLs besides: read entries at places, make a file in memory (with just these flags), write at places, seal. */
 #define CRL_CALLS SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(memfd_create), SCMP_SYS(fcntl)
 
-/* The main thread besides: sync and put aside the log, keep the mark, look at the kernel's clock, read profiles anew, start threads. */
+/* The main thread besides: sync and put aside the log, keep the mark, look at the kernel's clock, read profiles anew, start threads.
+ * sysinfo is qsort's: it asks how much memory there is before it sorts a long list. */
 #define PROCESS_CALLS \
         CRL_CALLS, SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(openat), SCMP_SYS(getdents64), \
                 SCMP_SYS(fchmod), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rename), \
                 SCMP_SYS(unlinkat), SCMP_SYS(adjtimex), SCMP_SYS(clone), SCMP_SYS(clone3), \
                 SCMP_SYS(prctl), SCMP_SYS(seccomp), SCMP_SYS(dup), SCMP_SYS(clock_adjtime), \
-                SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(prlimit64)
+                SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(prlimit64), SCMP_SYS(sysinfo)
 
 static const int signing_calls[] = { SIGNING_CALLS };
 static const int crl_calls[] = { SIGNING_CALLS, CRL_CALLS };

@@ -1,5 +1,6 @@
 """The configuration: found, read, refused with file and line, read anew without losing what was good."""
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -8,6 +9,7 @@ import tempfile
 
 import pytest
 
+import bad_csrs
 import cadtest
 import csrs
 from csrs import csr, dns
@@ -243,6 +245,32 @@ def test_a_reload_reads_the_profiles_in_both_processes(place):
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_until(lambda: "tiny.conf:3:" in daemon.log_text()[before:], 10, "the error is not said")
         ask(profile="tiny").expect(201)
+    finally:
+        daemon.close()
+
+
+def test_a_reload_reads_a_long_list_of_weak_keys_in_both_processes(place):
+    """As long as Debian's lists have to be: sorting it is more than the signer did before it locked itself in."""
+    place.write("")
+    daemon = cadtest.Daemon(["--config", place.conf])
+    key = bad_csrs.listed_key()
+    try:
+        daemon.start()
+        signer, before = daemon.signer_pid, len(daemon.log_text())
+        daemon.issue(csr(key, names=[dns("nas.lan")])).expect(201)
+        lines = [hashlib.sha1(b"%d" % n).hexdigest()[20:].encode() + b"\n" for n in range(20000)]
+        place.write((bad_csrs.weak_keys() + b"".join(lines)).decode(), "weak-keys.d/blacklist.RSA-2048")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_until(lambda: daemon.log_text()[before:].count("read anew") >= 2, 10, "both do not read it")
+        problem = daemon.issue(csr(key, names=[dns("nas.lan")])).expect(400, 422).json
+        assert problem["type"].endswith(":key-weak"), problem
+        daemon.issue(csr(csrs.rsa(), names=[dns("nas.lan")])).expect(201)
+        assert daemon.signer_pid == signer, "the signer did not live through it"
+        before = len(daemon.log_text())
+        place.write("no list\n", "weak-keys.d/other")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_until(lambda: "weak-keys.d/other:1:" in daemon.log_text()[before:], 10, "the error is not said")
+        daemon.issue(csr(key, names=[dns("nas.lan")])).expect(400, 422)
     finally:
         daemon.close()
 

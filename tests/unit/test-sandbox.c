@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,11 @@ static int pair[2];
 
 static void do_open(void) {
         (void) !open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+static void do_sysinfo(void) {
+        struct sysinfo info;
+
+        (void) !sysinfo(&info);
 }
 static void do_create(void) {
         (void) !open("/tmp/cad-unit-must-not-be", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -159,6 +165,7 @@ static const struct {
         { "a file in memory, sealed", do_crl, LIVES, DIES, LIVES },
         { "looking after log and mark", do_keeping, LIVES, DIES, DIES },
         { "opening a file", do_open, LIVES, DIES, DIES },
+        { "what qsort asks before it sorts much", do_sysinfo, LIVES, DIES, DIES },
         { "making a file", do_create, LIVES, DIES, DIES },
         { "renaming", do_rename, LIVES, DIES, DIES },
         { "running a program", do_exec, DIES, DIES, DIES },
