@@ -440,7 +440,7 @@ static void show_request(const struct client *c, const json_t *request) {
         fact("code", TONE_STRONG, "%s", shown_code(request, code));
         fact("status", tone_of_status(status), "%s", status);
         fact_text("reason", request, "reason");
-        fact("names", TONE_STRONG, "%s", api_texts(request, "names", &names));
+        fact("names", TONE_STRONG, "%s", api_names(request, &names));
         fact_text("profile", request, "profile");
         fact_text("validity", request, "validity");
         fact_text("key", request, "key");
@@ -531,9 +531,9 @@ static void show_what(const json_t *request, const json_t *body) {
                 validity = api_text(request, "validity");
         say(&loud, "code      %s   (the device shows the same: compare them)",
             shown_code(request, code));
-        say(&loud, "names     %s", api_texts(changed, "names", &names));
+        say(&loud, "names     %s", api_names(changed, &names));
         if (changed == body)
-                say(&loud, "asked for %s", api_texts(request, "names", &asked));
+                say(&loud, "asked for %s", api_names(request, &asked));
         say(&loud, "profile   %s", *profile ? profile : api_text(request, "profile"));
         say(&loud, "validity  %s", *validity ? validity : "as the profile has it");
         say(&loud, "key       %s", api_text(request, "key"));

@@ -89,12 +89,37 @@ void certs_put_pem(const struct certs *certs) {
 
 /* ---- parts of a certificate as text ---- */
 
-void names_text(const struct san_list *names, struct buffer *out) {
-        char text[SAN_TEXT_MAX];
+static void put_name(const struct san *name, struct buffer *out) {
+        char text[SAN_TEXT_MAX], unicode[SAN_TEXT_MAX];
 
-        for (size_t i = 0; i < names->count; i++)
-                buffer_format(out, "%s%s", i ? ", " : "",
-                              san_text(&names->items[i], text, sizeof(text)));
+        buffer_text(out, san_text(name, text, sizeof(text)));
+        if (!text_equal(text, san_text_unicode(name, unicode, sizeof(unicode))))
+                buffer_format(out, " (%s)", unicode);
+}
+
+void names_text(const struct san_list *names, struct buffer *out) {
+        for (size_t i = 0; i < names->count; i++) {
+                buffer_text(out, i ? ", " : "");
+                put_name(&names->items[i], out);
+        }
+}
+
+const char *api_names(const json_t *object, struct buffer *out) {
+        const json_t *value;
+        size_t i;
+
+        json_array_foreach(json_object_get(object, "names"), i, value) {
+                CAD_AUTO(san_list_done) struct san_list name = { .count = 0 };
+                const char *text = json_string_value(value);
+                struct error ignored = { 0 };
+
+                buffer_text(out, i ? ", " : "");
+                if (text && san_list_add_text(&name, text, &ignored) == 0)
+                        put_name(&name.items[0], out);
+                else
+                        buffer_text(out, text ? text : "?");
+        }
+        return buffer_string(out);
 }
 
 static void usages_text(const struct cert *cert, struct buffer *out) {

@@ -38,8 +38,11 @@ void show_certificate(const struct client *c, struct bytes der);
 /** certificate_json() - the same as an object; NULL: out of memory or not readable */
 json_t *certificate_json(struct bytes der);
 
-/** names_text() - names as text, "a, b". @out: appended */
+/** names_text() - names as text, "a, b", an international one both ways: "xn--bcher-kva.lan (bücher.lan)". @out: appended */
 void names_text(const struct san_list *names, struct buffer *out);
+
+/** api_names() - the same of the member "names" of an object of the API. @out: appended. Return: all of @out */
+const char *api_names(const json_t *object, struct buffer *out);
 
 /** fingerprint_groups() - 64 hex digits in groups of four; @out has FINGERPRINT_TEXT_MAX bytes. Return: @out */
 #define FINGERPRINT_TEXT_MAX 81

@@ -1051,6 +1051,21 @@ def test_show_of_a_file_needs_no_ca(fake, tmp_path):
     assert done.stdout.decode() == pem(fake.ca.root)
 
 
+@pytest.mark.parametrize("typed, kept, both", [
+    ("bücher.lan", "xn--bcher-kva.lan", "xn--bcher-kva.lan (bücher.lan)"),
+    ("xn--bcher-kva.lan", "xn--bcher-kva.lan", "xn--bcher-kva.lan (bücher.lan)"),
+    ("*.bücher.lan", "*.xn--bcher-kva.lan", "*.xn--bcher-kva.lan (*.bücher.lan)"),
+    ("nas.lan", "nas.lan", "nas.lan"),
+])
+def test_an_international_name_is_shown_both_ways(fake, tmp_path, typed, kept, both):
+    said = expect(DONE, "issue", typed, "--name", "x", at=fake, cwd=tmp_path).stdout
+    shown = expect(DONE, "cert", "show", "x.pem", cwd=tmp_path).stdout
+    for text in (said, shown):
+        assert re.search(rf"^  names +{re.escape(both)}$", text, re.MULTILINE), text
+    found = json.loads(expect(DONE, "cert", "show", "x.pem", "--json", cwd=tmp_path).stdout)
+    assert found["certificates"][0]["names"] == [kept]
+
+
 def test_show_says_what_a_file_is_that_is_no_certificate(fake, tmp_path):
     expect(DONE, "issue", "nas.lan", at=fake, cwd=tmp_path)
     (tmp_path / "a.csr").write_bytes(make_csr()[0])

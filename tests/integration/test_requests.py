@@ -656,6 +656,12 @@ def test_cactl_submits_lists_shows_approves_and_denies(ca, csr_file):
     cactl(ca, "request", "show", other["code"], "--pem", code=1)
 
 
+def test_cactl_shows_an_international_name_of_a_request_both_ways(ca, csr_file):
+    csr_file.write_text(csrs.pem(nas("xn--bcher-kva.lan")))
+    mine = json.loads(cactl(ca, "request", "submit", csr_file, "--json").stdout)
+    assert "xn--bcher-kva.lan (bücher.lan)" in cactl(ca, "request", "show", mine["code"]).stdout
+
+
 @pytest.mark.parametrize("answer, code", [(b"y\n", 0), (b"n\n", 1), (b"\n", 1)])
 def test_cactl_shows_what_will_be_issued_and_asks(ca, csr_file, answer, code):
     mine = json.loads(cactl(ca, "request", "submit", csr_file, "--json", "--label", str(random.random())).stdout)
