@@ -35,7 +35,7 @@ renew_before_s=$((7 * 86400))
 running_pid() {
         local pid
         pid=$(cat "$pid_file" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
-        tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF -- "$state" || return 1
+        tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF -- "$state" || return 1
         printf '%s' "$pid"
 }
 
