@@ -4,6 +4,7 @@ ready, a watchdog, and their system-call filters. A boot under a real systemd is
 import errno
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
@@ -248,7 +249,7 @@ class SignerService:
         script = f"exec 3<&{fd}; export LISTEN_PID=$$; exec \"$@\""
         self.process = subprocess.Popen(
             ["bash", "-c", script, "sh", cadtest.CAD.parent / "cad-signer", "serve", "--state-dir", self.base / "signer", "--store",
-             self.base / "state" / "cad.db", *self.args], pass_fds=[fd], stdout=self.log, stderr=self.log,
+             self.base / "state" / "cad.db", "--peer-user", pwd.getpwuid(os.geteuid()).pw_name, *self.args], pass_fds=[fd], stdout=self.log, stderr=self.log,
             env={**cadtest.environment(), "LISTEN_FDS": "1", "NOTIFY_SOCKET": self.manager.path, "WATCHDOG_USEC": "4000000"})
         self.starts += 1
 
