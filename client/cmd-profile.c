@@ -65,8 +65,10 @@ static void show(const json_t *profile) {
         fact("wildcards", TONE_PLAIN, "%s", json_is_true(wildcards) ? "allowed" : "not allowed");
         show_list(profile, "key_types", "keys");
         if (json_is_integer(json_object_get(profile, "rsa_bits_min")))
-                fact("RSA", TONE_PLAIN, "at least %" JSON_INTEGER_FORMAT " bits",
-                     json_integer_value(json_object_get(profile, "rsa_bits_min")));
+                fact("RSA", TONE_PLAIN,
+                     "%" JSON_INTEGER_FORMAT " bits at least, %" JSON_INTEGER_FORMAT " at most",
+                     json_integer_value(json_object_get(profile, "rsa_bits_min")),
+                     json_integer_value(json_object_get(profile, "rsa_bits_max")));
         show_list(profile, "key_usage", "key usage");
         show_list(profile, "extended_key_usage", "uses");
         fact("valid for", TONE_PLAIN, "%s, at most %s", api_text(profile, "validity_default"),

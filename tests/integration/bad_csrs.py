@@ -1341,6 +1341,9 @@ row("30-cn-ip", "an address outside the constraints as CN, and no SAN",
     not_permitted(r"csr\.subject\.CN", "8.8.8.8"))
 row("30-cn-beside-san", "a CN outside the constraints beside a good SAN does not get in",
     lambda ca: wish(subject=cn("google.com"), names=[GOOD]), NAS)
+for slug in ("https", "ocsp"):
+    row(f"30-own-{slug}", "what the CA gives to itself alone",
+        lambda ca, slug=slug: wish(fields={"profile": slug}, names=[dns("localhost")]), refused("forbidden", "profile", "CA's own"))
 row("30-upper", "case does not matter for constraints", lambda ca: named(dns("NAS.LAN")), NAS)
 row("30-each-of-100", "one bad name among a hundred: the hundredth", lambda ca: named(
     *(dns(name) for name in host_names(99)), dns("google.com")),

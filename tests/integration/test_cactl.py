@@ -268,7 +268,7 @@ class Fake:
                                        "application/x-pem-file"),
             "/v1/profiles": Reply(200, {"profiles": [
                 {"name": "server", "description": "a server", "name_types": ["dns", "ip"],
-                 "key_types": ["ECDSA P-256", "RSA"], "rsa_bits_min": 2048,
+                 "key_types": ["ECDSA P-256", "RSA"], "rsa_bits_min": 2048, "rsa_bits_max": 4096,
                  "key_usage": ["digitalSignature"], "extended_key_usage": ["serverAuth"],
                  "validity_default": "90d", "validity_max": "397d", "enrolment": "token",
                  "wildcards": True}]}),
@@ -1144,7 +1144,8 @@ def test_ca_show_prints_certificates_and_nothing_else_as_pem(fake):
 
 def test_profiles_are_listed_and_an_unknown_one_is_answered_with_those_there_are(fake):
     assert "397d" in expect(DONE, "profile", "list", at=fake).stdout
-    assert "serverAuth" in expect(DONE, "profile", "show", "server", at=fake).stdout
+    shown = expect(DONE, "profile", "show", "server", at=fake).stdout
+    assert "serverAuth" in shown and "2048 bits at least, 4096 at most" in shown
     line = one_line(expect(REFUSED, "profile", "show", "none", at=fake).stderr)
     assert "there are server" in line
 
