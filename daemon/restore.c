@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -101,7 +102,8 @@ static int read_words(struct restore *r, int argc, char **argv, struct error *er
 
 /* ---- in the folders of others ---- */
 
-/* Root, for a while, is whom a folder belongs to: no link or file that is laid there leads further than its owner's rights. */
+/* Root, for a while, is whom a folder belongs to: no link or file that is laid there leads further than its owner's rights. Root's other
+ * groups would be rights as well; they are not taken again, root needs none. */
 static int act_as_owner(int dir_fd, struct error *err) {
         struct stat st;
 
@@ -109,7 +111,7 @@ static int act_as_owner(int dir_fd, struct error *err) {
                 return 0;
         if (fstat(dir_fd, &st) < 0)
                 return error_errno(err, errno, "cannot look at the state folder");
-        return setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0
+        return setgroups(0, NULL) < 0 || setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0
                 ? error_errno(err, errno, "cannot act as uid %u, whose the state folder is",
                               (unsigned) st.st_uid)
                 : 0;
@@ -468,7 +470,7 @@ static int open_places(struct restore *r, struct error *err) {
 }
 
 static int put_back(struct restore *r, struct error *err) {
-        char detail[128], made[MOMENT_TEXT_MAX];
+        char detail[160], made[MOMENT_TEXT_MAX];
         const struct audit_event event = { .action = "backup.restore",
                                            .principal = "cad",
                                            .object = r->info.ca_id,
@@ -478,11 +480,13 @@ static int put_back(struct restore *r, struct error *err) {
         struct backup_result result;
         int rc;
 
-        (void) snprintf(detail, sizeof(detail),
-                        "a backup made at %s, %zu certificates from the signer's log%s",
-                        moment_format(r->info.made_at, made), changes.lost_count,
-                        r->accept_loss ? ", losses accepted" : "");
+        (void) snprintf(
+                detail, sizeof(detail),
+                "a backup made at %s, %zu certificates from the signer's log, open tokens revoked%s",
+                moment_format(r->info.made_at, made), changes.lost_count,
+                r->accept_loss ? ", losses accepted" : "");
         changes.event = &event;
+        changes.tokens_end_at = moment_now();
         if (act_as_owner(r->state_fd, err) < 0)
                 return -1;
         rc = backup_extract(r->backup, r->state_fd, &changes, &result, err);
@@ -494,6 +498,11 @@ static int put_back(struct restore *r, struct error *err) {
                 "signer's log%s\n",
                 r->config.state_dir, result.revoked, changes.lost_count,
                 result.unknown ? "; some of the CRL's serials are known to nobody" : "");
+        if (result.tokens)
+                (void) printf(
+                        "%zu tokens were open when the backup was made. Whether they were used or revoked since is not known: they are "
+                        "revoked; make new ones (cactl token create)\n",
+                        result.tokens);
         return 0;
 }
 

@@ -82,12 +82,15 @@ struct backup_changes {
                 lost; /* certificates that it does not have: put in, so that they can be revoked; one that is there already is left out */
         size_t lost_count;
         const struct audit_event *event; /* the row of the audit that says so */
+        int64_t tokens_end_at; /* tokens that were open when the backup was made are revoked at that time, since nobody knows whether they
+                                  were used or revoked meanwhile; 0: they stay */
 };
 
 /** struct backup_result - what became of the changes */
 struct backup_result {
         size_t revoked; /* that were not, in the backup */
         size_t unknown; /* revoked, and neither in the backup nor among the lost */
+        size_t tokens;  /* that were open, and are revoked */
 };
 
 /** backup_place_free() - whether a store can be put there. @err: ERR_CA_EXISTS where there is a cad.db or its log */

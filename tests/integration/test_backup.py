@@ -300,6 +300,28 @@ def test_where_nothing_happened_since_nothing_is_lost(ca, tmp_path):
     assert status(ca, serial) == "valid" and issue(ca, "more.lan")
 
 
+def test_a_token_that_was_used_or_revoked_since_is_no_right_again(ca, tmp_path):
+    def use(token, name):
+        return ca.post("/v1/certificates", {"csr": https.csr_pem(ec.generate_private_key(ec.SECP256R1()), name)},
+                       Authorization=f"Bearer {token}")
+
+    made = [ca.post("/v1/tokens", {"names": [f"{n}.lan"]}).expect(201).json for n in ("used", "revoked", "spent", "open")]
+    use(made[2]["token"], "spent.lan").expect(201)
+    good(cactl(ca, "backup", tmp_path / "a.backup"))
+    use(made[0]["token"], "used.lan").expect(201)
+    ca.request("DELETE", f"/v1/tokens/{made[1]['id']}").expect(200, 204)
+    ca.stop()
+    lose(ca)
+    done = good(restore(ca.state, tmp_path / "a.backup", "--accept-loss"))
+    assert "3 tokens were open" in done.stdout and "token create" in done.stdout
+    ca.start()
+    told = {token["id"]: token["status"] for token in ca.get("/v1/tokens").expect(200).json["tokens"]}
+    assert [told[token["id"]] for token in made] == ["revoked", "revoked", "used_up", "revoked"]
+    for token, name in zip(made, ("used", "revoked", "spent", "open")):
+        assert use(token["token"], f"{name}.lan").status in (401, 403), name
+    assert "open tokens revoked" in json.dumps(ca.get("/v1/audit?action=backup.restore").expect(200).json)
+
+
 LOSSES = {
     "the signer's log": (lambda s: (s / "signer" / "log").unlink(), "signer's log is not there"),
     "the beginning of the log": (lambda s: (s / "signer" / "log").write_text(
