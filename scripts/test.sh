@@ -22,6 +22,7 @@ steps=(
         "build-tsan        full  900     -              build_tsan"
         "threads           full  300     build-tsan     test_threads"
         "fuzz-replay       full  300     build-asan     test_fuzz_replay"
+        "tools             full  300     -              fetch_tools"
         "integration       quick 600     build          test_integration"
         "integration-asan  full  600     build-asan     test_integration_asan"
         "valgrind          full  600     build          test_valgrind"
@@ -122,6 +123,11 @@ python_tests() {
         CAD_BUILD_DIR=$tree bounded /usr/bin/python3 -m pytest \
                 -n "$((2 * cad_jobs))" --dist loadfile --junitxml="$report" "$@" || status=$?
         count_files "$report" && return "$status"
+}
+
+# No network, no npm: the tests that want them are left out.
+fetch_tools() {
+        bounded scripts/test-tools.sh || count_skip "scripts/test-tools.sh did not end well"
 }
 
 test_integration() {

@@ -4,7 +4,6 @@ import math
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ import pytest
 
 import cadtest
 import csrs
+import tools
 from csrs import csr, dns
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -85,10 +85,7 @@ def test_it_is_in_the_format_to_the_letter(ca):
 
 
 def test_promtool_accepts_it(ca):
-    promtool = shutil.which("promtool")
-    if not promtool:
-        pytest.skip("promtool is not installed (Debian package prometheus)")
-    done = subprocess.run([promtool, "check", "metrics"], input=ca.get("/metrics").expect(200).body, capture_output=True,
+    done = subprocess.run([tools.find("promtool"), "check", "metrics"], input=ca.get("/metrics").expect(200).body, capture_output=True,
                           timeout=60)
     assert done.returncode == 0 and not done.stderr, (done.stdout, done.stderr)
 
