@@ -96,6 +96,12 @@ static const char *way_out_of(const char *type) {
         return NULL;
 }
 
+/* Where cad has said why: root on the socket has every role, and a field that is named is what was asked for. No role would help. */
+static bool role_would_help(const struct client *c, const json_t *problem) {
+        return !*api_text(problem, "detail") ||
+                (!*api_text(problem, "field") && !(http_by_socket(c) && geteuid() == 0));
+}
+
 /* "; you are anna (uid 1000): an administrator …" */
 static void tell_who(const struct client *c, struct buffer *out) {
         const struct passwd *user = getpwuid(geteuid());
@@ -135,7 +141,7 @@ static enum result say_problem(const struct client *c, const struct http_answer 
         tell_details(problem, &text);
         /* cad's own refusal says who the caller is and what to set */
         if ((answer->status == 401 || answer->status == 403) &&
-            !strstr(buffer_string(&text), "[Access]"))
+            !strstr(buffer_string(&text), "[Access]") && role_would_help(c, problem))
                 tell_who(c, &text);
         else if (answer->retry_after[0])
                 buffer_format(&text, "; try again in %s s", answer->retry_after);

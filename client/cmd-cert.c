@@ -563,6 +563,29 @@ static void revoke_tell(const struct client *c, const json_t *answer, const char
                 say(c, "%s is revoked%s%s", serial, reason ? ": " : "", reason ? reason : "");
 }
 
+/* A key that is out is out in each certificate that has it: the renewed one, and the one that was renewed. */
+static void tell_same_key(struct client *c, const json_t *revoked) {
+        CAD_AUTO(buffer_done) struct buffer path = { 0 };
+        CAD_AUTO(json_free) json_t *page = NULL;
+        const char *spki = api_text(revoked, "spki");
+        const json_t *row;
+        size_t i;
+
+        if (!*spki || !text_equal(option_value(c, "reason"), "key_compromise"))
+                return;
+        buffer_format(&path, "/v1/certificates?spki=%s&status=valid", spki);
+        if (api_try_get(c, buffer_string(&path), 404, &page) != DONE || !page)
+                return;
+        json_array_foreach(json_object_get(page, "certificates"), i, row) {
+                CAD_AUTO(buffer_done) struct buffer names = { 0 };
+
+                say(c,
+                    "%s (%s) has the same key and is valid: cactl cert revoke %s --reason key_compromise",
+                    api_text(row, "serial"), api_texts(row, "names", &names),
+                    api_text(row, "serial"));
+        }
+}
+
 static enum result revoke_run(struct client *c) {
         CAD_AUTO(buffer_done) struct buffer path = { 0 };
         CAD_AUTO(json_free) json_t *certificate = NULL, *body = NULL, *answer = NULL;
@@ -586,6 +609,8 @@ static enum result revoke_run(struct client *c) {
         result = api_post(c, buffer_string(&path), body, &answer);
         if (result == DONE)
                 revoke_tell(c, answer, serial);
+        if (result == DONE)
+                tell_same_key(c, answer);
         return result;
 }
 

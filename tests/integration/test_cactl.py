@@ -1275,3 +1275,20 @@ def test_pages_of_the_real_one_come_whole(cad, tmp_path):
     whole = json.loads(expect(DONE, "cert", "list", "--name", "*.page.lan", "--all", "--limit", "2",
                               "--json", at=cad).stdout)
     assert {c["names"][0] for c in whole["certificates"]} == {f"{i}.page.lan" for i in range(5)}
+
+
+def test_a_key_that_is_out_is_out_in_every_certificate_that_has_it(cad, tmp_path):
+    expect(DONE, "issue", "nas.lan", at=cad, cwd=tmp_path)
+    old = json.loads(expect(DONE, "--json", "cert", "list", "--name", "nas.lan", "--status", "valid", at=cad).stdout)["certificates"][0]["serial"]
+    expect(DONE, "cert", "renew", old, at=cad, cwd=tmp_path)
+    told = expect(DONE, "cert", "revoke", old, "--yes", "--reason", "key_compromise", at=cad).stderr
+    other = re.search(r"cactl cert revoke ([0-9a-f]+) --reason key_compromise", told)
+    assert other and other.group(1) != old, told
+    told = expect(DONE, "cert", "revoke", other.group(1), "--yes", "--reason", "key_compromise", at=cad).stderr
+    assert "same key" not in told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root has every role on the socket")
+def test_root_is_not_told_to_become_root(cad):
+    line = one_line(expect(REFUSED, "token", "create", "nas.lan", "--profile", "admin", at=cad).stderr)
+    assert "admin issues them" in line and "run this as root" not in line
