@@ -104,6 +104,15 @@ def test_gnutls_reads_what_was_handed_in(signer, tmp_path, count, issuer):
     assert "Verification output: Verified." in said, said
 
 
+@pytest.mark.skipif(not shutil.which("lint_crl"), reason="lint_crl is not installed: pipx install pkilint")
+@pytest.mark.parametrize("count", [0, 20])
+@pytest.mark.parametrize("issuer, kind", [("int-1", "CRL"), ("root", "ARL")])
+def test_pkilint_finds_nothing(signer, tmp_path, count, issuer, kind):
+    store(signer, made(count), issuer, tmp_path)
+    said = run("lint_crl", "lint", "-t", kind, "-p", "PKIX", "-s", "WARNING", tmp_path / "crl.pem")
+    assert not re.search(r"\((WARNING|ERROR|FATAL)\)", said), said
+
+
 def leaf_and_chain(signer, folder):
     leaf = signer.issue(names=["nas.lan"]).leaf
     certificate = x509.load_der_x509_certificate(leaf)
