@@ -553,13 +553,13 @@ def million_entries():
 
 
 def test_a_million_entries_in_two_seconds_and_64_mb(signer, million_entries):
-    before = signer.memory_kib("VmRSS")
-    start = time.monotonic()
+    """Two seconds of the signer's own: the machine may be busy with others."""
+    before, start = signer.memory_kib("VmRSS"), signer.cpu_ns()
     answer = signer.crl(fd=million_entries, count=1_000_000)
-    took = time.monotonic() - start
+    took = (signer.cpu_ns() - start) / 1e9
     assert answer.kind == "crl", repr(answer)
     more = signer.memory_kib("VmHWM") - before
-    print(f"{took:.2f} s with reading it here, {len(answer.der)} octets, {more} KiB more at the most")
+    print(f"{took:.2f} s of processor time, {len(answer.der)} octets, {more} KiB more at the most")
     if not signertest.sanitized():
         assert took < 2 and more < 4 * 1024     # the entries' own 32 MB lie in the file that both share
 
