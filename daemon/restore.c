@@ -436,9 +436,29 @@ static int rehearse(struct restore *r, struct error *err) {
                 ? -1
                 : look_inside(r, dir_fd, err);
         remove_rehearsal(dir_fd, path);
-        if (rc == 0)
-                (void) puts("the backup can be restored");
         return rc;
+}
+
+static int rehearse_alone(struct restore *r, struct error *err) {
+        if (rehearse(r, err) < 0)
+                return -1;
+        (void) puts("the backup can be restored");
+        return 0;
+}
+
+/* What a rehearsal would find is found before anything is put back. A damaged backup may be all that there is: then it is said, and wanted. */
+static int judge_backup(struct restore *r, struct error *err) {
+        struct error wrong = { 0 };
+
+        if (rehearse(r, &wrong) == 0)
+                return 0;
+        if (!r->accept_loss)
+                return error_set(
+                        err, wrong.code,
+                        "%.800s. Take another backup; if there is none, --accept-loss restores this one as it is",
+                        wrong.text);
+        (void) printf("The backup is not as it was made: %s\n", wrong.text);
+        return 0;
 }
 
 /* ---- for real ---- */
@@ -500,7 +520,7 @@ static int put_back(struct restore *r, struct error *err) {
                 result.unknown ? "; some of the CRL's serials are known to nobody" : "");
         if (result.tokens)
                 (void) printf(
-                        "%zu tokens were open when the backup was made. Whether they were used or revoked since is not known: they are "
+                        "%zu tokens of the backup were not used up. Whether they were used or revoked since is not known: they are "
                         "revoked; make new ones (cactl token create)\n",
                         result.tokens);
         return 0;
@@ -517,7 +537,8 @@ static int restore(struct restore *r, struct error *err) {
                         "there is no CA in %s and no keys in the backup: put the signer's folder back first, or take a backup "
                         "that was made with --with-keys",
                         r->signer_dir);
-        if (losses_find(r->backup, r->state_fd, r->signer_fd, &r->losses, err) < 0 ||
+        if (judge_backup(r, err) < 0 ||
+            losses_find(r->backup, r->state_fd, r->signer_fd, &r->losses, err) < 0 ||
             judge_losses(r, err) < 0)
                 return -1;
         (void) fflush(stdout);
@@ -547,7 +568,8 @@ int restore_command(int argc, char **argv) {
                 return fail(&err);
         print_info(&r);
         (void) fflush(stdout);
-        return (r.check ? rehearse(&r, &err) : restore(&r, &err)) < 0 ? fail(&err) : EXIT_SUCCESS;
+        return (r.check ? rehearse_alone(&r, &err) : restore(&r, &err)) < 0 ? fail(&err)
+                                                                            : EXIT_SUCCESS;
 }
 
 int backup_keys_command(int argc, char **argv) {

@@ -569,17 +569,15 @@ static int apply_lost(struct store_tx *tx, const struct backup_changes *changes,
         return 0;
 }
 
-/* As of the time of the backup and not of the clock, which may be wrong: what it said was open. */
-static int end_tokens(struct sql_connection *c, int64_t made_at, int64_t at, size_t *ret,
-                      struct error *err) {
+/* Also those that have expired: what time it is, a clock that is wrong and a backup that somebody has changed may say. */
+static int end_tokens(struct sql_connection *c, int64_t at, size_t *ret, struct error *err) {
         static const char sql[] =
-                "UPDATE tokens SET revoked_at = ?1 WHERE revoked_at IS NULL AND used < uses AND expires_at > ?2";
+                "UPDATE tokens SET revoked_at = ?1 WHERE revoked_at IS NULL AND used < uses";
         sqlite3_stmt *s = NULL;
         int rc = sqlite3_prepare_v2(c->db, sql, -1, &s, NULL);
 
         if (rc == SQLITE_OK) {
                 (void) sqlite3_bind_int64(s, 1, at);
-                (void) sqlite3_bind_int64(s, 2, made_at);
                 rc = sqlite3_step(s);
         }
         (void) sqlite3_finalize(s);
@@ -589,15 +587,14 @@ static int end_tokens(struct sql_connection *c, int64_t made_at, int64_t at, siz
         return 0;
 }
 
-static int apply_changes(struct sql_connection *c, int64_t made_at,
-                         const struct backup_changes *changes, struct backup_result *ret,
-                         struct error *err) {
+static int apply_changes(struct sql_connection *c, const struct backup_changes *changes,
+                         struct backup_result *ret, struct error *err) {
         struct committer nobody = { 0 }; /* nobody waits for what a transaction tells it */
         struct store_tx tx = { .c = c, .committer = &nobody };
 
         if (apply_lost(&tx, changes, err) < 0 || apply_revocations(&tx, changes, ret, err) < 0 ||
             (changes->tokens_end_at &&
-             end_tokens(c, made_at, changes->tokens_end_at, &ret->tokens, err) < 0) ||
+             end_tokens(c, changes->tokens_end_at, &ret->tokens, err) < 0) ||
             (changes->event && tx_put_audit(&tx, changes->event, err) < 0) ||
             (tx.audit.changed && audit_write_head(&tx, err) < 0))
                 return -1;
@@ -611,17 +608,15 @@ static int fill_store(struct backup *backup, const char *path, const struct back
         static const char what[] = "cannot restore " STORE_FILE;
         CAD_AUTO(sql_done) struct sql_connection to = { 0 };
         struct migration_list known = { migrations, migration_count };
-        int64_t version = 0, made_at = 0;
+        int64_t version = 0;
 
         if (open_file(&to, path, SQLITE_OPEN_READWRITE, what, err) < 0 ||
             sql_exec(&to, "PRAGMA synchronous = OFF", what, err) < 0 ||
             copy_all(&backup->c, &to, what, err) < 0 || check_schema(&to, "the backup", err) < 0 ||
             sql_number(&to, "PRAGMA user_version", &version, err) < 0 ||
-            sql_number(&to, "SELECT made_at FROM backup", &made_at, err) < 0 ||
             sql_exec(&to, drop_tables, what, err) < 0 ||
             migrations_apply(&to, &known, (size_t) version, known.count, err) < 0 ||
-            sql_exec(&to, "BEGIN", what, err) < 0 ||
-            apply_changes(&to, made_at, changes, ret, err) < 0 ||
+            sql_exec(&to, "BEGIN", what, err) < 0 || apply_changes(&to, changes, ret, err) < 0 ||
             sql_exec(&to, "COMMIT", what, err) < 0)
                 return -1;
         for (size_t i = 0; i < STATEMENT_COUNT;

@@ -82,7 +82,7 @@ struct backup_changes {
                 lost; /* certificates that it does not have: put in, so that they can be revoked; one that is there already is left out */
         size_t lost_count;
         const struct audit_event *event; /* the row of the audit that says so */
-        int64_t tokens_end_at; /* tokens that were open when the backup was made are revoked at that time, since nobody knows whether they
+        int64_t tokens_end_at; /* tokens that are not used up are revoked at that time, since nobody knows whether they
                                   were used or revoked meanwhile; 0: they stay */
 };
 
@@ -90,7 +90,7 @@ struct backup_changes {
 struct backup_result {
         size_t revoked; /* that were not, in the backup */
         size_t unknown; /* revoked, and neither in the backup nor among the lost */
-        size_t tokens;  /* that were open, and are revoked */
+        size_t tokens;  /* that are revoked */
 };
 
 /** backup_place_free() - whether a store can be put there. @err: ERR_CA_EXISTS where there is a cad.db or its log */

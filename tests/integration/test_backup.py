@@ -313,7 +313,7 @@ def test_a_token_that_was_used_or_revoked_since_is_no_right_again(ca, tmp_path):
     ca.stop()
     lose(ca)
     done = good(restore(ca.state, tmp_path / "a.backup", "--accept-loss"))
-    assert "3 tokens were open" in done.stdout and "token create" in done.stdout
+    assert "3 tokens of the backup were not used up" in done.stdout and "token create" in done.stdout
     ca.start()
     told = {token["id"]: token["status"] for token in ca.get("/v1/tokens").expect(200).json["tokens"]}
     assert [told[token["id"]] for token in made] == ["revoked", "revoked", "used_up", "revoked"]
@@ -590,13 +590,25 @@ def test_verify_finds_what_is_wrong_and_leaves_nothing(stopped, tmp_path, label)
     assert os.listdir(tmp) == []
 
 
-@pytest.mark.parametrize("label", ["cut off", "a trigger", "another table", "no root"])
+@pytest.mark.parametrize("label", DAMAGES)
 def test_what_verify_refuses_is_not_restored(stopped, copy, tmp_path, label):
     file = tmp_path / "a.backup"
     shutil.copy(stopped[0] / "a.backup", file)
     DAMAGES[label](file)
-    refused(restore(copy, file, "--accept-loss"))
+    refused(restore(copy, file))
     assert not (copy / "cad.db").exists() and left_overs(copy) == []
+    if label in ("cut off", "a trigger", "another table", "no root"):   # nobody can want that
+        refused(restore(copy, file, "--accept-loss"))
+        assert not (copy / "cad.db").exists() and left_overs(copy) == []
+
+
+def test_a_backup_whose_audit_was_changed_is_restored_only_by_who_wants_it_so(stopped, copy, tmp_path):
+    file = tmp_path / "a.backup"
+    shutil.copy(stopped[0] / "a.backup", file)
+    DAMAGES["an audit row changed"](file)
+    refused(restore(copy, file), "the audit is not whole", "--accept-loss")
+    done = good(restore(copy, file, "--accept-loss"))
+    assert "not as it was made: the audit is not whole" in done.stdout
 
 
 NAMES = ["signer/log", "signer/../../escaped", "signer/ca/../../escaped", "signer/lock", "/tmp/escaped", "signer/passphrase"]
