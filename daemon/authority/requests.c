@@ -14,6 +14,7 @@
 #include "daemon/authority/audit.h"
 #include "daemon/authority/internal.h"
 #include "daemon/authority/limiter.h"
+#include "daemon/authority/tokens.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
@@ -143,9 +144,21 @@ static void submission_done(struct submission *s) {
 }
 CAD_CLEANUP_DONE(struct submission, submission_done)
 
-static int may_submit(const struct principal *principal, const struct enrolment *enrolment,
-                      struct error *err) {
-        if (access_check(principal, ACTION_SUBMIT_REQUEST, err) < 0)
+/* One that is used up is still known by its secret, so that what it was used for can be asked for again: a right it is no more. */
+static int check_token(struct authority *a, const struct principal *principal, struct error *err) {
+        CAD_AUTO(token_grant_free) struct token_grant *grant = NULL;
+
+        if (principal->kind != PRINCIPAL_TOKEN)
+                return 0;
+        return tokens_grant(a, principal, &grant, err) < 0
+                ? -1
+                : token_row_check(grant->row, moment_now(), err);
+}
+
+static int may_submit(struct authority *a, const struct principal *principal,
+                      const struct enrolment *enrolment, struct error *err) {
+        if (access_check(principal, ACTION_SUBMIT_REQUEST, err) < 0 ||
+            check_token(a, principal, err) < 0)
                 return -1;
         if (enrolment->anonymous || principal->kind != PRINCIPAL_ANONYMOUS)
                 return 0;
@@ -261,7 +274,7 @@ static int submit(struct authority *a, const struct issue_request *wish,
         checked.of_stranger = true;
         checked.idempotency_key = NULL;
         checked.not_before = 0;
-        if (may_submit(wish->principal, enrolment, err) < 0 || admit(a, wish, err) < 0 ||
+        if (may_submit(a, wish->principal, enrolment, err) < 0 || admit(a, wish, err) < 0 ||
             authority_check_wish(a, &checked, take_wish, s, err) < 0)
                 return -1;
         put->row = *s->row;

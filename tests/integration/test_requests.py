@@ -294,6 +294,10 @@ def test_who_is_not_known_may_be_turned_away():
         ca.post("/v1/requests", wish(nas())).expect(202)            # the kernel says who this is
         me = https.identity(ca, "device", "sensor.lan")
         https.request(ca, "POST", "/v1/requests", json.dumps(wish(nas())), JSON, who=me).expect(202)
+        token = {"Authorization": "Bearer " + ca.post("/v1/tokens", {"names": ["sensor.lan"]}).expect(201).json["token"]}
+        ca.post("/v1/requests", wish(nas()), **token).expect(202)
+        ca.post("/v1/certificates", wish(csr(csrs.EcKey(), names=[dns("sensor.lan")])), **token).expect(201)
+        assert "used up" in ca.post("/v1/requests", wish(nas()), **token).expect(401, 403).json["detail"]
         configure(ca, "Anonymous=request")
         ca.process.send_signal(signal.SIGHUP)
         ca.wait_until(lambda: hand_in(ca).status == 202, 10, "the configuration was not read anew")
