@@ -30,6 +30,8 @@ done
 
 build='build-boot'
 [ -n "$root" ] || root=$(mktemp -d /var/tmp/cad-boot.XXXXXX)
+mkdir -p "$root"
+chmod 755 "$root"       # it becomes / in there: mktemp's 0700 would lock every user but root out, D-Bus's first of all
 clean() {
         [ "$keep" = yes ] || rm -rf --one-file-system "$root"
 }

@@ -105,6 +105,10 @@ bench() {
 }
 
 boot_of_debian() {
+        if [ "$(id -u)" -ne 0 ] || ! command -v debootstrap >/dev/null || ! command -v systemd-nspawn >/dev/null; then
+                count_skip "needs root, debootstrap and systemd-container"
+                return
+        fi
         count_script bounded tests/boot.sh
 }
 
