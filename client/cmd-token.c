@@ -132,6 +132,7 @@ static const struct option create_options[] = {
         { "days", "N", "certificates valid for so many days at most" },
         { "validity", "TIME", "the same as 90d, 12h, 2y" },
         { "label", "TEXT", "a note that the CA keeps with the token and its certificates" },
+        { "short", NULL, "a pairing code to type in: 8 characters, good once, for 10 minutes" },
         { 0 },
 };
 
@@ -177,6 +178,8 @@ static enum result read_wish(const struct client *c, json_t *body) {
         set_text(body, "profile", option_value(c, "profile"));
         set_text(body, "validity", validity);
         set_text(body, "label", option_value(c, "label"));
+        if (option_given(c, "short"))
+                (void) json_object_set_new(body, "short", json_true());
         result = read_uses(c, body);
         return result == DONE ? read_expires(c, body) : result;
 }
@@ -190,8 +193,8 @@ static void tell_created(const struct client *c, const json_t *token) {
         if (api_time(token, "expires_at", &t) == 0)
                 (void) time_both(t, c->now, when);
         (void) api_texts(token, "names", &names);
-        say(c,
-            "token %s: %" JSON_INTEGER_FORMAT " certificate%s of the profile %s for %s, until %s",
+        say(c, "%s %s: %" JSON_INTEGER_FORMAT " certificate%s of the profile %s for %s, until %s",
+            json_is_true(json_object_get(token, "short")) ? "pairing code" : "token",
             api_text(token, "id"), uses, uses == 1 ? "" : "s", api_text(token, "profile"),
             buffer_string(&names), when);
         say(c, "it is shown this once. On the device:");
@@ -230,7 +233,8 @@ const struct command cmd_token_create = {
         .args_max = ARGS_ANY,
         .help = "A right to enrol, for a device: prints the line that it runs",
         .more = "A name is exact (nas.lan, 192.168.1.5, anna@home.lan), or *.suffix for any DNS name below one. No "
-                "token gives a wildcard certificate.",
+                "token gives a wildcard certificate. Where a token has to be typed in, --short makes one of 8 characters: either case, with or "
+                "without the hyphen.",
         .options = create_options,
         .run = create_run,
 };

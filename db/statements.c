@@ -16,7 +16,7 @@
         "decided_at, decided_by, reason, serial"
 /* in the order of enum column in tokens.c */
 #define TOKEN_COLUMNS \
-        "id, hash, profile, names, validity_max, uses, used, created_at, expires_at, last_used_at, revoked_at, creator, label"
+        "id, hash, profile, names, validity_max, uses, used, created_at, expires_at, last_used_at, revoked_at, creator, label, short"
 
 /* clang-format off */
 const char *const statements[STATEMENT_COUNT] = {
@@ -82,8 +82,8 @@ const char *const statements[STATEMENT_COUNT] = {
                 "(SELECT id FROM idempotency WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)",
 
         [STATEMENT_TOKEN_ADD] =
-                "INSERT INTO tokens (id, hash, profile, names, validity_max, uses, created_at, expires_at, creator, label) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO tokens (id, hash, profile, names, validity_max, uses, created_at, expires_at, creator, label, short) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         [STATEMENT_TOKEN_GET]  = "SELECT " TOKEN_COLUMNS " FROM tokens WHERE id = ?1",
         [STATEMENT_TOKEN_HASH] = "SELECT hash FROM tokens WHERE id = ?1",
         [STATEMENT_TOKEN_USE] =
@@ -91,6 +91,9 @@ const char *const statements[STATEMENT_COUNT] = {
                 "WHERE id = ?1 AND used < uses AND revoked_at IS NULL AND expires_at > ?2",
         [STATEMENT_TOKEN_REVOKE] = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
         [STATEMENT_TOKEN_LIST]   = "SELECT " TOKEN_COLUMNS " FROM tokens WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+        [STATEMENT_TOKEN_SHORT] =
+                "SELECT id, hash, used < uses FROM tokens INDEXED BY tokens_short "
+                "WHERE short = 1 AND expires_at > ?1 AND revoked_at IS NULL",
 
         /* What is open has its CSR, and is so little that a walk over all of it is short. */
         [STATEMENT_REQUEST_GET]    = "SELECT " REQUEST_COLUMNS ", csr FROM requests WHERE capability = ?1",

@@ -236,7 +236,7 @@ int store_list(struct store *store, const struct cert_filter *filter, const char
 /** struct token_row - one enrolment right; all pointers are views, see each function for how long they live */
 struct token_row {
         char id[STORE_TOKEN_ID_MAX]; /* lower-case hex, the first digit 0 to 7; a newer one is higher */
-        uint8_t hash[STORE_HASH_SIZE]; /* SHA-256 of the whole token; its secret is not kept */
+        uint8_t hash[STORE_HASH_SIZE]; /* of the whole token; its secret is not kept */
         const char *profile;
         const char *const *names; /* exact, or "*.suffix" */
         size_t name_count;
@@ -247,6 +247,7 @@ struct token_row {
         int64_t revoked_at;             /* 0: it is not */
         const char *creator;            /* the principal's text */
         const char *label;              /* NULL: none */
+        bool is_short;                  /* a pairing code: found by its hash alone */
 };
 
 enum token_status {
@@ -283,6 +284,19 @@ int store_get_token(struct store *store, const char *id, struct token_row **ret,
  */
 int store_token_hash(struct store *store, const char *id, uint8_t ret_hash[STORE_HASH_SIZE],
                      bool *ret_found, struct error *err);
+
+#define STORE_TOKENS_SHORT_MAX 20 /* pairing codes that are good at a time */
+
+/** store_each_short - called for each; @hash lives for the call. It must be quick: a read is open. */
+typedef void (*store_each_short)(const char *id, const uint8_t hash[STORE_HASH_SIZE], void *data);
+
+/**
+ * store_walk_short_tokens() - all pairing codes that have not expired and were not revoked, used ones too, in no order
+ *
+ * All of them are walked, whichever it was that somebody looks for: the time it takes says nothing.
+ */
+int store_walk_short_tokens(struct store *store, int64_t now, store_each_short each, void *data,
+                            struct error *err);
 
 /** store_each_token - called for each token of a page; @row lives for the call. It must be quick: a read is open. */
 typedef void (*store_each_token)(const struct token_row *row, void *data);
@@ -462,7 +476,11 @@ int tx_require_standing(struct store_tx *tx, struct bytes serial, struct error *
 int tx_put_idempotency(struct store_tx *tx, const struct idempotency *record, struct bytes serial,
                        int64_t now, struct error *err);
 
-/** tx_put_token() - used, last_used_at, revoked_at are not looked at. @err: ERR_STATE_CONFLICT where the id is there already */
+/**
+ * tx_put_token() - used, last_used_at, revoked_at are not looked at
+ * @err: ERR_STATE_CONFLICT where the id, or the hash of a pairing code that has not expired, is there already;
+ *       ERR_TOO_MANY_REQUESTS: STORE_TOKENS_SHORT_MAX pairing codes are good at row->created_at
+ */
 int tx_put_token(struct store_tx *tx, const struct token_row *row, struct error *err);
 
 /**

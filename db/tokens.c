@@ -27,6 +27,7 @@ enum column { /* as TOKEN_COLUMNS has them */
         COLUMN_REVOKED_AT,
         COLUMN_CREATOR,
         COLUMN_LABEL,
+        COLUMN_SHORT,
 };
 
 static const char *const status_names[] = {
@@ -201,6 +202,7 @@ static int row_of(struct sql_connection *c, sqlite3_stmt *s, struct read_row *re
                 .revoked_at = sqlite3_column_int64(s, COLUMN_REVOKED_AT),
                 .creator = column_text(s, COLUMN_CREATOR),
                 .label = column_text(s, COLUMN_LABEL),
+                .is_short = sqlite3_column_int(s, COLUMN_SHORT) != 0,
         };
         (void) snprintf(ret->row.id, sizeof(ret->row.id), "%016" PRIx64,
                         (uint64_t) sqlite3_column_int64(s, COLUMN_ID));
@@ -278,6 +280,34 @@ int store_token_hash(struct store *store, const char *id, uint8_t ret_hash[STORE
         return 0;
 }
 
+static int short_of(sqlite3_stmt *s, char ret_id[STORE_TOKEN_ID_MAX], struct bytes *ret_hash,
+                    struct error *err) {
+        (void) snprintf(ret_id, STORE_TOKEN_ID_MAX, "%016" PRIx64,
+                        (uint64_t) sqlite3_column_int64(s, 0));
+        *ret_hash = column_bytes(s, 1);
+        return ret_hash->size == STORE_HASH_SIZE ? 0 : damaged("without its hash", err);
+}
+
+int store_walk_short_tokens(struct store *store, int64_t now, store_each_short each, void *data,
+                            struct error *err) {
+        CAD_AUTO(reader_done) struct reader r = reader_for(store, err);
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *s = r.c ? sql_statement(r.c, STATEMENT_TOKEN_SHORT, err) : NULL;
+        char id[STORE_TOKEN_ID_MAX];
+        struct bytes hash;
+        int rc;
+
+        if (!s)
+                return -1;
+        (void) sqlite3_bind_int64(s, 1, now);
+        while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+                if (short_of(s, id, &hash, err) < 0)
+                        return -1;
+                each(id, hash.data, data);
+        }
+        return rc == SQLITE_DONE ? 0 : sql_error(r.c, rc, "cannot read the pairing codes", err);
+}
+
 /* ---- pages: the cursor is the last id ----------------------------------------------------------------------- */
 
 static int cursor_read(const char *cursor, int64_t *ret, struct error *err) {
@@ -353,12 +383,42 @@ static int add(struct store_tx *tx, sqlite3_stmt *s, const struct token_row *row
         return sql_error(tx->c, rc, "cannot write a token", err);
 }
 
+/* Few at a time, so that a guess meets one only by a chance that can be reckoned (docs/decisions). */
+static int check_short(struct store_tx *tx, const struct token_row *row, struct error *err) {
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *s = sql_statement(tx->c, STATEMENT_TOKEN_SHORT, err);
+        char id[STORE_TOKEN_ID_MAX];
+        struct bytes hash;
+        int good = 0, rc;
+
+        if (!s)
+                return -1;
+        (void) sqlite3_bind_int64(s, 1, row->created_at);
+        while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+                if (short_of(s, id, &hash, err) < 0)
+                        return -1;
+                if (memcmp(hash.data, row->hash, STORE_HASH_SIZE) == 0)
+                        return error_set(err, ERR_STATE_CONFLICT, "there is such a code already");
+                good += sqlite3_column_int(s, 2);
+        }
+        if (rc != SQLITE_DONE)
+                return sql_error(tx->c, rc, "cannot read the pairing codes", err);
+        if (good < STORE_TOKENS_SHORT_MAX)
+                return 0;
+        return error_set(
+                err, ERR_TOO_MANY_REQUESTS,
+                "%d pairing codes are waiting to be used, which is all that may: wait until one is used or has expired, revoke one, "
+                "or make a long token",
+                good);
+}
+
 int tx_put_token(struct store_tx *tx, const struct token_row *row, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer names = { 0 };
         CAD_AUTO(statement_release) sqlite3_stmt *s = NULL; /* let go before the names it binds */
         int64_t id;
 
-        if (check_row(row, err) < 0 || id_find(row->id, &id, err) < 0)
+        if (check_row(row, err) < 0 || id_find(row->id, &id, err) < 0 ||
+            (row->is_short && check_short(tx, row, err) < 0))
                 return -1;
         for (size_t i = 0; i < row->name_count; i++)
                 buffer_format(&names, "%s%s", i ? "\n" : "", row->names[i]);
@@ -376,6 +436,7 @@ int tx_put_token(struct store_tx *tx, const struct token_row *row, struct error 
         (void) sqlite3_bind_int64(s, 8, row->expires_at);
         bind_text(s, 9, row->creator);
         bind_text(s, 10, row->label);
+        (void) sqlite3_bind_int(s, 11, row->is_short ? 1 : 0);
         return names.failed ? error_no_memory(err) : add(tx, s, row, err);
 }
 

@@ -67,7 +67,7 @@ _cactl_options() {
         "request show") echo --pem ;;
         "request approve") echo --name --days --validity --profile --label --yes ;;
         "request deny") echo --reason ;;
-        "token create") echo --profile --uses --expires --days --validity --label ;;
+        "token create") echo --profile --uses --expires --days --validity --label --short ;;
         "token list") echo --limit --all ;;
         backup) echo --with-keys --passphrase-file --state-dir --config --scheduled --folder --replace ;;
         restore) echo --accept-loss --passphrase-file --state-dir --config ;;

@@ -45,13 +45,14 @@ int authority_new(struct profile_set *profiles, struct access_list *access, stru
         a->profiles = profiles_share(profiles);
         a->hello_frame = malloc(SIGNER_FRAME_MAX);
         a->recent_keys = recent_keys_new();
-        a->limiter = limiter_new();
+        a->limiter = limiter_new(&limiter_tokens);
+        a->pairing_limiter = limiter_new(&limiter_pairing);
         a->pace = pace_new();
         a->requests = requests_new();
         a->signed_last = &a->signed_first;
         audit_set_anchor_every(a, AUDIT_ANCHOR_EVERY_S);
-        if (!a->profiles || !a->hello_frame || !a->recent_keys || !a->limiter || !a->pace ||
-            !a->requests) {
+        if (!a->profiles || !a->hello_frame || !a->recent_keys || !a->limiter ||
+            !a->pairing_limiter || !a->pace || !a->requests) {
                 (void) authority_free(a);
                 return error_no_memory(err);
         }
@@ -82,6 +83,7 @@ struct authority *authority_free(struct authority *a) {
         a->access = access_list_free(a->access);
         a->recent_keys = recent_keys_free(a->recent_keys);
         a->limiter = limiter_free(a->limiter);
+        a->pairing_limiter = limiter_free(a->pairing_limiter);
         a->pace = pace_free(a->pace);
         a->requests = requests_free(a->requests);
         free(a->hello_frame);

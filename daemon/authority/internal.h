@@ -33,10 +33,11 @@ struct authority {
         _Atomic int64_t anchor_every_s;
         struct publisher *publisher;
         struct recent_keys *recent_keys;
-        struct limiter *limiter;   /* of wrong guesses, for every way in */
-        _Atomic int64_t token_ms;  /* that the newest token has in its id */
-        struct requests *requests; /* see requests.h */
-        struct pace *pace;         /* of owners with their own certificates */
+        struct limiter *limiter;         /* of wrong guesses, for every way in */
+        struct limiter *pairing_limiter; /* of wrong pairing codes, apart from all else */
+        _Atomic int64_t token_ms;        /* that the newest token has in its id */
+        struct requests *requests;       /* see requests.h */
+        struct pace *pace;               /* of owners with their own certificates */
         uint8_t *hello_frame;
         struct health_source health_sources[HEALTH_SOURCES_MAX];
         size_t health_source_count;

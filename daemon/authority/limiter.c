@@ -18,18 +18,23 @@
 #define WAYS 4 /* places that a key may be in */
 #define SETS (LIMITER_SOURCES / WAYS)
 
-/** struct budget - what a bucket holds, and how fast it drains */
-struct budget {
-        int64_t interval_ms; /* a guess */
-        int64_t burst;       /* guesses */
-        int64_t reserve;     /* of these, for sources that have not guessed wrong */
-};
-
 #define BUDGET(NAME, kept) \
         { 60 * 1000 / NAME##_PER_MINUTE, NAME##_BURST, kept }
-static const struct budget of_source = BUDGET(LIMITER_SOURCE, 0),
-                           of_network = BUDGET(LIMITER_NETWORK, LIMITER_NETWORK_BURST / 3),
-                           of_all = BUDGET(LIMITER_ALL, LIMITER_ALL_BURST / 3);
+
+const struct limiter_rules limiter_tokens = {
+        .refusal = "too many wrong tokens or codes came in",
+        .source = BUDGET(LIMITER_SOURCE, 0),
+        .network = BUDGET(LIMITER_NETWORK, LIMITER_NETWORK_BURST / 3),
+        .all = BUDGET(LIMITER_ALL, LIMITER_ALL_BURST / 3),
+};
+
+const struct limiter_rules limiter_pairing = {
+        .refusal =
+                "too many wrong pairing codes came in (a long token, cad_…, is taken all the same)",
+        .source = BUDGET(LIMITER_PAIRING_SOURCE, 0),
+        .network = BUDGET(LIMITER_PAIRING_NETWORK, LIMITER_PAIRING_NETWORK_BURST / 3),
+        .all = BUDGET(LIMITER_PAIRING_ALL, LIMITER_PAIRING_ALL_BURST / 3),
+};
 
 struct bucket {
         struct limiter_key key;
@@ -39,13 +44,14 @@ struct bucket {
 };
 
 struct limiter {
+        const struct limiter_rules *rules;
         pthread_mutex_t lock;
         uint64_t seed; /* who fills a set on purpose does not know it */
         int64_t all_empty_at_ms;
         struct bucket buckets[SETS][WAYS];
 };
 
-struct limiter *limiter_new(void) {
+struct limiter *limiter_new(const struct limiter_rules *rules) {
         struct limiter *l = calloc(1, sizeof(*l));
 
         if (!l)
@@ -54,6 +60,7 @@ struct limiter *limiter_new(void) {
                 free(l);
                 return NULL;
         }
+        l->rules = rules;
         (void) pthread_mutex_init(&l->lock, NULL);
         return l;
 }
@@ -186,7 +193,7 @@ static int64_t debt(int64_t empty_at_ms, int64_t now_ms) {
 }
 
 /* How long until one more guess fits. */
-static int64_t wait_ms(const struct budget *budget, int64_t empty_at_ms, bool known,
+static int64_t wait_ms(const struct limiter_budget *budget, int64_t empty_at_ms, bool known,
                        int64_t now_ms) {
         int64_t room = (budget->burst - (known ? budget->reserve : 0) - 1) * budget->interval_ms,
                 owed = debt(empty_at_ms, now_ms);
@@ -194,7 +201,7 @@ static int64_t wait_ms(const struct budget *budget, int64_t empty_at_ms, bool kn
         return owed > room ? owed - room : 0;
 }
 
-static void charge(const struct budget *budget, int64_t *empty_at_ms, int64_t now_ms) {
+static void charge(const struct limiter_budget *budget, int64_t *empty_at_ms, int64_t now_ms) {
         *empty_at_ms = now_ms + debt(*empty_at_ms, now_ms) + budget->interval_ms;
 }
 
@@ -206,14 +213,15 @@ static int64_t source_wait_ms(struct limiter *l, const struct limiter_source *so
                               int64_t now_ms) {
         const struct bucket *self = bucket_find(l, &source->self), *network = NULL;
         bool known = self && debt(self->empty_at_ms, now_ms) > 0;
-        int64_t wait = wait_ms(&of_all, l->all_empty_at_ms, known, now_ms);
+        int64_t wait = wait_ms(&l->rules->all, l->all_empty_at_ms, known, now_ms);
 
         if (source->network.kind != LIMITER_NOTHING)
                 network = bucket_find(l, &source->network);
         if (network)
-                wait = longer(wait, wait_ms(&of_network, network->empty_at_ms, known, now_ms));
+                wait = longer(wait,
+                              wait_ms(&l->rules->network, network->empty_at_ms, known, now_ms));
         if (self)
-                wait = longer(wait, wait_ms(&of_source, self->empty_at_ms, known, now_ms));
+                wait = longer(wait, wait_ms(&l->rules->source, self->empty_at_ms, known, now_ms));
         return wait;
 }
 
@@ -226,8 +234,7 @@ int limiter_admit(struct limiter *l, const struct limiter_source *source, int64_
         (void) pthread_mutex_unlock(&l->lock);
         if (wait == 0)
                 return 0;
-        return error_set(err, ERR_TOO_MANY_REQUESTS,
-                         "too many wrong tokens or codes came in: try again in %lld s",
+        return error_set(err, ERR_TOO_MANY_REQUESTS, "%s: try again in %lld s", l->rules->refusal,
                          (long long) (wait + 999) / 1000);
 }
 
@@ -236,11 +243,11 @@ unsigned limiter_wrong(struct limiter *l, const struct limiter_source *source, i
         unsigned report = 0;
 
         (void) pthread_mutex_lock(&l->lock);
-        charge(&of_all, &l->all_empty_at_ms, now_ms);
+        charge(&l->rules->all, &l->all_empty_at_ms, now_ms);
         if (source->network.kind != LIMITER_NOTHING)
-                charge(&of_network, &bucket_take(l, &source->network)->empty_at_ms, now_ms);
+                charge(&l->rules->network, &bucket_take(l, &source->network)->empty_at_ms, now_ms);
         self = bucket_take(l, &source->self);
-        charge(&of_source, &self->empty_at_ms, now_ms);
+        charge(&l->rules->source, &self->empty_at_ms, now_ms);
         self->unreported++;
         if (self->report_after_ms <= now_ms) {
                 report = self->unreported;

@@ -1,5 +1,5 @@
 /*
- * Limiter: how many wrong guesses at a secret may come in, for every way in together (tokens, pairing codes, EST, ACME).
+ * Limiter: how many wrong guesses at a secret may come in, for every way in together (REST, EST, ACME).
  *
  * Who asks is charged for wrong guesses alone. Three budgets, each a bucket that drains steadily: of the address (or the uid), of its
  * IPv6 /64 (where addresses cost nothing), and of all together. One address cannot use up the others: a part of each wider budget
@@ -24,10 +24,34 @@
 #define LIMITER_SOURCES 2048          /* addresses and networks that are remembered */
 #define LIMITER_REPORT_MS (60 * 1000) /* one line a source in this time */
 
+/* The same for pairing codes, which are short: see docs/decisions/0010-pairing-codes.md for the reckoning. */
+#define LIMITER_PAIRING_SOURCE_BURST 5
+#define LIMITER_PAIRING_SOURCE_PER_MINUTE 5
+#define LIMITER_PAIRING_NETWORK_BURST 30
+#define LIMITER_PAIRING_NETWORK_PER_MINUTE 30
+#define LIMITER_PAIRING_ALL_BURST 300
+#define LIMITER_PAIRING_ALL_PER_MINUTE 300
+
+/** struct limiter_budget - what a bucket holds, and how fast it drains */
+struct limiter_budget {
+        int64_t interval_ms; /* a guess */
+        int64_t burst;       /* guesses */
+        int64_t reserve;     /* of these, for sources that have not guessed wrong */
+};
+
+/** struct limiter_rules - the three budgets, and what is said of them */
+struct limiter_rules {
+        const char *refusal; /* "too many wrong tokens came in", in front of when to come back */
+        struct limiter_budget source, network, all;
+};
+
+/* Of long tokens, and whatever else is too long to be guessed; of pairing codes. What is guessed of one costs nothing of the other. */
+extern const struct limiter_rules limiter_tokens, limiter_pairing;
+
 struct limiter; /* opaque; any thread */
 
-/** limiter_new() - NULL: out of memory, or no randomness */
-struct limiter *limiter_new(void);
+/** limiter_new() - @rules: lent, for as long as it lives. NULL: out of memory, or no randomness */
+struct limiter *limiter_new(const struct limiter_rules *rules);
 struct limiter *limiter_free(struct limiter *l);
 CAD_CLEANUP(struct limiter, limiter_free)
 

@@ -48,7 +48,7 @@ struct requests *requests_new(void) {
                 return NULL;
         (void) pthread_mutex_init(&r->lock, NULL);
         r->enrolment = (struct enrolment) ENROLMENT_DEFAULTS;
-        r->limiter = limiter_new();
+        r->limiter = limiter_new(&limiter_tokens);
         return r->limiter ? r : requests_free(r);
 }
 

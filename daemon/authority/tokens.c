@@ -13,6 +13,7 @@
 #include "daemon/authority/audit.h"
 #include "daemon/authority/internal.h"
 #include "daemon/authority/limiter.h"
+#include "daemon/authority/pairing.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
@@ -93,9 +94,49 @@ static int look_up(struct authority *a, const char *bearer, bool *ret_right, cha
         return 0;
 }
 
-static int refuse_guess(struct authority *a, const struct limiter_source *source,
+/* A code is looked for among all that are good, and compared with each: the time it takes says nothing. */
+struct code_search {
+        uint8_t hash[PAIRING_HASH_SIZE];
+        char id[STORE_TOKEN_ID_MAX];
+        bool found;
+};
+_Static_assert(PAIRING_HASH_SIZE == STORE_HASH_SIZE, "the store keeps it as it is");
+
+static void compare_code(const char *id, const uint8_t hash[STORE_HASH_SIZE], void *data) {
+        struct code_search *search = data;
+
+        if (gnutls_memcmp(hash, search->hash, STORE_HASH_SIZE) != 0)
+                return;
+        memcpy(search->id, id, sizeof(search->id));
+        search->found = true;
+}
+
+/* The same for all codes of this CA, and of no other. */
+static int hash_code(struct authority *a, const char code[CODE_TEXT_MAX],
+                     uint8_t ret[PAIRING_HASH_SIZE], struct error *err) {
+        uint8_t salt[SHA256_SIZE];
+
+        sha256(a->ca->root.der, salt);
+        return pairing_hash(code, BYTES(salt, sizeof(salt)), ret, err);
+}
+
+static int look_up_code(struct authority *a, const char code[CODE_TEXT_MAX], int64_t now,
+                        bool *ret_right, char *ret_id, struct error *err) {
+        struct code_search search = { .found = false };
+
+        if (hash_code(a, code, search.hash, err) < 0 ||
+            store_walk_short_tokens(a->store, now, compare_code, &search, err) < 0)
+                return -1;
+        if (search.found)
+                memcpy(ret_id, search.id, sizeof(search.id));
+        *ret_right = search.found;
+        return 0;
+}
+
+/* What is told of a wrong one is the same of all, long or short. */
+static int refuse_guess(struct limiter *limiter, const struct limiter_source *source,
                         const char *source_text, int64_t now_ms, struct error *err) {
-        unsigned count = limiter_wrong(a->limiter, source, now_ms);
+        unsigned count = limiter_wrong(limiter, source, now_ms);
         const struct log_field fields[] = { { "CAD_PEER", source_text } };
 
         if (count)
@@ -104,7 +145,8 @@ static int refuse_guess(struct authority *a, const struct limiter_source *source
                            source_text);
         return error_set(
                 err, ERR_UNAUTHENTICATED,
-                "this is no token of this CA: check that all of it was copied (cad_…, %d characters)",
+                "this is no token of this CA: check that all of it was copied (cad_…, %d characters). A pairing code has 8, and is "
+                "good once, for ten minutes",
                 (int) TEXT_LENGTH);
 }
 
@@ -113,14 +155,17 @@ int tokens_authenticate(struct authority *a, const char *bearer, const char *sou
         CAD_AUTO(token_grant_free) struct token_grant *grant = NULL;
         struct limiter_source source = limiter_source(source_text);
         int64_t now_ms = moment_monotonic_ms(), now = moment_now();
-        char id[STORE_TOKEN_ID_MAX];
-        bool right;
+        char id[STORE_TOKEN_ID_MAX], code[CODE_TEXT_MAX];
+        bool is_code = code_parse(bearer, code) == 0, right;
+        /* guesses at codes are counted apart: they shut out no token */
+        struct limiter *limiter = is_code ? a->pairing_limiter : a->limiter;
 
-        if (limiter_admit(a->limiter, &source, now_ms, err) < 0 ||
-            look_up(a, bearer, &right, id, err) < 0)
+        if (limiter_admit(limiter, &source, now_ms, err) < 0 ||
+            (is_code ? look_up_code(a, code, now, &right, id, err)
+                     : look_up(a, bearer, &right, id, err)) < 0)
                 return -1;
         if (!right)
-                return refuse_guess(a, &source, source_text, now_ms, err);
+                return refuse_guess(limiter, &source, source_text, now_ms, err);
         if (grant_of(a, id, &grant, err) < 0)
                 return -1;
         if (token_row_status(grant->row, now) != TOKEN_STATUS_USED_UP &&
@@ -198,19 +243,33 @@ int token_grant_times(const struct token_grant *grant, const struct profile *pro
 
 /* ---- making one ---- */
 
+static int64_t life_max_s(const struct token_wish *wish) {
+        return wish->is_short ? PAIRING_LIFE_S : TOKEN_LIFE_MAX_S;
+}
+
+static int64_t life_of(const struct token_wish *wish) {
+        if (wish->life_s)
+                return wish->life_s;
+        return wish->is_short ? PAIRING_LIFE_S : TOKEN_LIFE_DEFAULT_S;
+}
+
 static int check_numbers(const struct token_wish *wish, const struct profile *profile,
                          struct error *err) {
         char asked[DURATION_TEXT_MAX], most[DURATION_TEXT_MAX];
 
+        if (wish->is_short && wish->uses != 1)
+                return error_set_field(err, ERR_BODY_MALFORMED, "uses",
+                                       "a pairing code is good once: make a long token for more");
         if (wish->uses < 1 || wish->uses > TOKEN_USES_MAX)
                 return error_set_field(err, ERR_BODY_MALFORMED, "uses",
                                        "a token is good for 1 to %" PRId64 " certificates",
                                        TOKEN_USES_MAX);
-        if (wish->life_s < 0 || wish->life_s > TOKEN_LIFE_MAX_S)
+        if (wish->life_s < 0 || wish->life_s > life_max_s(wish))
                 return error_set_field(err, ERR_VALIDITY_OUT_OF_RANGE, "expires_in",
-                                       "the token would live for %s: %s at most",
+                                       "the %s would live for %s: %s at most",
+                                       wish->is_short ? "pairing code" : "token",
                                        duration_format(wish->life_s < 0 ? 0 : wish->life_s, asked),
-                                       duration_format(TOKEN_LIFE_MAX_S, most));
+                                       duration_format(life_max_s(wish), most));
         if (wish->validity_max_s &&
             (wish->validity_max_s < 60 || wish->validity_max_s > profile->validity_max_s))
                 return error_set_field(
@@ -286,24 +345,49 @@ static int64_t draw_ms(struct authority *a) {
         return ms;
 }
 
-/* Id and secret; only the hash of both stays. */
-static int draw(struct authority *a, struct token_row *row, char *ret_text, struct error *err) {
-        uint8_t secret[TOKEN_SECRET_SIZE];
-        char hex[SECRET_LENGTH + 1];
+static int draw_id(struct authority *a, struct token_row *row, struct error *err) {
         uint32_t random;
 
-        if (getrandom(&random, sizeof(random), 0) != (ssize_t) sizeof(random) ||
-            getrandom(secret, sizeof(secret), 0) != (ssize_t) sizeof(secret))
+        if (getrandom(&random, sizeof(random), 0) != (ssize_t) sizeof(random))
                 return error_set(err, ERR_CRYPTO, "there is no randomness for a token");
         (void) snprintf(row->id, sizeof(row->id), "%016" PRIx64,
                         (((uint64_t) draw_ms(a) << ID_RANDOM_BITS) & INT64_MAX) |
                                 (random & ((1u << ID_RANDOM_BITS) - 1)));
+        return 0;
+}
+
+/* Id and secret; only the hash of both stays. */
+static int draw_token(struct token_row *row, char *ret_text, struct error *err) {
+        uint8_t secret[TOKEN_SECRET_SIZE];
+        char hex[SECRET_LENGTH + 1];
+
+        if (getrandom(secret, sizeof(secret), 0) != (ssize_t) sizeof(secret))
+                return error_set(err, ERR_CRYPTO, "there is no randomness for a token");
         (void) snprintf(ret_text, TOKEN_TEXT_MAX, TOKEN_PREFIX "%s_%s", row->id,
                         hex_encode(BYTES(secret, sizeof(secret)), hex));
         sha256(bytes_of(ret_text), row->hash);
         explicit_bzero(secret, sizeof(secret));
         explicit_bzero(hex, sizeof(hex));
         return 0;
+}
+
+static int draw_code(struct authority *a, struct token_row *row, char *ret_text,
+                     struct error *err) {
+        char code[CODE_TEXT_MAX];
+        int rc = pairing_draw(code, err);
+
+        if (rc == 0)
+                rc = hash_code(a, code, row->hash, err);
+        if (rc == 0)
+                (void) code_show(code, ret_text);
+        explicit_bzero(code, sizeof(code));
+        return rc;
+}
+
+static int draw(struct authority *a, struct token_row *row, char *ret_text, struct error *err) {
+        if (draw_id(a, row, err) < 0)
+                return -1;
+        return row->is_short ? draw_code(a, row, ret_text, err) : draw_token(row, ret_text, err);
 }
 
 static int put_apply(struct store_tx *tx, struct store_op *op, struct error *err) {
@@ -317,8 +401,9 @@ static int put_apply(struct store_tx *tx, struct store_op *op, struct error *err
 static void fill_event(struct made *m, const struct token_wish *wish) {
         char when[MOMENT_TEXT_MAX];
 
-        buffer_format(&m->detail, "%" PRId64 " of profile %s until %s for", m->row.uses,
-                      m->row.profile, moment_format(m->row.expires_at, when));
+        buffer_format(&m->detail, "%s%" PRId64 " of profile %s until %s for",
+                      m->row.is_short ? "pairing code, " : "", m->row.uses, m->row.profile,
+                      moment_format(m->row.expires_at, when));
         for (size_t i = 0; i < m->row.name_count; i++)
                 buffer_format(&m->detail, "%s %s", i ? "," : "", m->row.names[i]);
         m->event = (struct audit_event){
@@ -360,9 +445,10 @@ static int create(struct authority *a, const struct token_wish *wish, struct tok
                 .validity_max_s = wish->validity_max_s,
                 .uses = wish->uses,
                 .created_at = now,
-                .expires_at = now + (wish->life_s ? wish->life_s : TOKEN_LIFE_DEFAULT_S),
+                .expires_at = now + life_of(wish),
                 .creator = wish->principal->text,
                 .label = wish->label,
+                .is_short = wish->is_short,
         };
         if (check_wish(a, wish, m.row.profile, err) < 0 || fill_names(&m, wish, err) < 0)
                 return -1;

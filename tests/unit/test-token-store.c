@@ -374,6 +374,117 @@ START_TEST(many_in_one_transaction_take_as_many_uses_as_there_are) {
 }
 END_TEST
 
+/* ---- pairing codes ---- */
+
+static int put_short(unsigned n, int64_t now, struct error *err) {
+        struct token_row row = token(n);
+
+        row.is_short = true;
+        row.created_at = now;
+        row.expires_at = now + 600;
+        return put_row(&row, err);
+}
+
+static void put_short_ok(unsigned n, int64_t now) {
+        struct error err = { 0 };
+
+        ck_ok(put_short(n, now, &err), err);
+}
+
+struct walked {
+        size_t count;
+        char last[STORE_TOKEN_ID_MAX];
+};
+
+static void count_short(const char *id, const uint8_t hash[STORE_HASH_SIZE], void *data) {
+        struct walked *walked = data;
+
+        (void) hash;
+        walked->count++;
+        (void) snprintf(walked->last, sizeof(walked->last), "%s", id);
+}
+
+static struct walked walk_short(int64_t now) {
+        struct walked walked = { 0 };
+        struct error err = { 0 };
+
+        ck_ok(store_walk_short_tokens(fixture_store, now, count_short, &walked, &err), err);
+        return walked;
+}
+
+START_TEST(a_walk_meets_the_codes_that_have_not_expired_and_no_long_token) {
+        CAD_AUTO(token_row_free) struct token_row *found = NULL;
+        struct error err = { 0 };
+
+        (void) put_token(1, 1);
+        put_short_ok(2, NOW);
+        put_short_ok(3, NOW + 100);
+        put_short_ok(4, NOW + 100);
+        ck_ok(revoke_token(token(4).id, NOW + 100, &err), err);
+        found = get(token(2).id);
+        ck_assert(found->is_short);
+        ck_assert_uint_eq(walk_short(NOW).count, 2);
+        ck_assert_uint_eq(walk_short(NOW + 599).count, 2);
+        ck_assert_uint_eq(walk_short(NOW + 600).count, 1);
+        ck_assert_str_eq(walk_short(NOW + 600).last, token(3).id);
+        ck_assert_uint_eq(walk_short(NOW + 700).count, 0);
+        /* one that is used is still found, for who asks again */
+        ck_ok(use_token(token(3).id, NOW + 100, &err), err);
+        ck_assert_uint_eq(walk_short(NOW + 600).count, 1);
+}
+END_TEST
+
+static void take_use(void) {
+        struct error err = { 0 };
+
+        ck_ok(use_token(token(100).id, NOW + 1, &err), err);
+}
+
+static void take_back(void) {
+        struct error err = { 0 };
+
+        ck_ok(revoke_token(token(100).id, NOW + 1, &err), err);
+}
+
+static const struct {
+        const char *why;
+        void (*change)(void); /* NULL: none */
+        int64_t now;
+        bool room;
+} rooms[] = {
+        { "all are good", NULL, NOW + 1, false },
+        { "one is used", take_use, NOW + 1, true },
+        { "one is revoked", take_back, NOW + 1, true },
+        { "a second before they end", NULL, NOW + 599, false },
+        { "they have ended", NULL, NOW + 600, true },
+};
+
+START_TEST(no_more_codes_are_good_at_a_time_than_may) {
+        struct error err = { 0 };
+
+        for (unsigned n = 0; n < STORE_TOKENS_SHORT_MAX; n++)
+                put_short_ok(100 + n, NOW);
+        if (rooms[_i].change)
+                rooms[_i].change();
+        if (rooms[_i].room)
+                ck_ok(put_short(200, rooms[_i].now, &err), err);
+        else
+                ck_refused(put_short(200, rooms[_i].now, &err), err, ERR_TOO_MANY_REQUESTS);
+        (void) put_token(300, 1); /* of long ones there may be as many as anybody likes */
+}
+END_TEST
+
+START_TEST(no_two_codes_that_are_good_are_alike) {
+        struct token_row twin = token(5);
+        struct error err = { 0 };
+
+        put_short_ok(5, NOW);
+        (void) snprintf(twin.id, sizeof(twin.id), "%s", token(6).id);
+        twin.is_short = true;
+        ck_refused(put_row(&twin, &err), err, ERR_STATE_CONFLICT);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("token-store");
         TCase *tc = tcase_create("token-store");
@@ -392,6 +503,9 @@ int main(void) {
         tcase_add_test(tc, a_certificate_takes_its_use_or_there_is_neither);
         tcase_add_test(tc, a_second_try_with_the_same_key_is_told_to_ask_again);
         tcase_add_test(tc, many_in_one_transaction_take_as_many_uses_as_there_are);
+        tcase_add_test(tc, a_walk_meets_the_codes_that_have_not_expired_and_no_long_token);
+        tcase_add_loop_test(tc, no_more_codes_are_good_at_a_time_than_may, 0, ARRAY_SIZE(rooms));
+        tcase_add_test(tc, no_two_codes_that_are_good_are_alike);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "daemon/authority/limiter.h"
+#include "daemon/authority/pairing.h"
 #include "daemon/authority/tokens.h"
 #include "fake-signer.h"
 #include "lib/base/log.h"
@@ -693,6 +694,124 @@ START_TEST(of_fifty_callers_with_one_use_one_gets_a_certificate) {
 }
 END_TEST
 
+/* ---- pairing codes ---- */
+
+static struct made_token make_code(void) {
+        return make_token_as(
+                &(struct token_wish){ .names = nas, .name_count = 1, .uses = 1, .is_short = true });
+}
+
+/* Another code of the same form. */
+static void spoil(char *code) {
+        code[0] = code[0] == '7' ? '8' : '7';
+}
+
+START_TEST(a_code_is_taken_as_people_type_it_and_once) {
+        CAD_AUTO(caller_done) struct caller c, again;
+        struct made_token made = make_code();
+        char typed[CODE_SHOWN_MAX + 2];
+        struct principal p;
+        struct error err = { 0 };
+
+        ck_assert_uint_eq(strlen(made.text), CODE_SHOWN_MAX - 1);
+        (void) snprintf(typed, sizeof(typed), " %.4s %.4s", made.text, made.text + 5);
+        text_lower(typed);
+        ck_ok(authenticate(typed, &p, &err), err);
+        ck_assert_str_eq(p.token_id, made.id);
+        caller_init(&c, typed, "nas.lan", nas);
+        ck_ok(ask(&c), c.err);
+        caller_init(&again, typed, "nas.lan", nas);
+        ck_refused(ask(&again), again.err, ERR_TOKEN_SPENT);
+        ck_assert(!log_holds(made.text));
+}
+END_TEST
+
+START_TEST(a_wrong_code_is_refused_in_the_words_of_a_wrong_token) {
+        struct made_token made = make_code();
+        struct error unknown = { 0 }, err = { 0 };
+        struct principal p;
+
+        spoil(made.text);
+        ck_refused(authenticate(made.text, &p, &err), err, ERR_UNAUTHENTICATED);
+        ck_refused(authenticate("cad_7000000000000000_00000000000000000000000000000000", &p,
+                                &unknown),
+                   unknown, ERR_UNAUTHENTICATED);
+        ck_assert_str_eq(err.text, unknown.text);
+        ck_assert(!log_holds(made.text));
+}
+END_TEST
+
+START_TEST(a_revoked_code_is_no_code) {
+        struct made_token made = make_code();
+        struct principal p;
+        struct error err = { 0 };
+
+        revoke_token(made.id);
+        ck_refused(authenticate(made.text, &p, &err), err, ERR_UNAUTHENTICATED);
+}
+END_TEST
+
+START_TEST(guesses_at_codes_and_at_tokens_have_budgets_of_their_own) {
+        struct made_token code = make_code(), token = make_token("nas.lan", 1);
+        char wrong[TOKEN_TEXT_MAX];
+        struct principal p;
+        struct error err = { 0 };
+
+        memcpy(wrong, code.text, sizeof(wrong));
+        spoil(wrong);
+        for (int i = 0; i < LIMITER_PAIRING_SOURCE_BURST; i++)
+                ck_refused(authenticate(wrong, &p, &err), err, ERR_UNAUTHENTICATED);
+        ck_refused(authenticate(code.text, &p, &err), err, ERR_TOO_MANY_REQUESTS);
+        for (int i = 0; i < LIMITER_SOURCE_BURST; i++) {
+                ck_ok(authenticate(token.text, &p, &err), err);
+                ck_refused(authenticate("cad_", &p, &err), err, ERR_UNAUTHENTICATED);
+        }
+        ck_refused(authenticate(token.text, &p, &err), err, ERR_TOO_MANY_REQUESTS);
+}
+END_TEST
+
+static const struct {
+        const char *why;
+        struct token_wish wish;
+        enum error_code code;
+        const char *field;
+} bad_codes[] = {
+        { "two uses", { .uses = 2, .is_short = true }, ERR_BODY_MALFORMED, "uses" },
+        { "eleven minutes",
+          { .uses = 1, .is_short = true, .life_s = PAIRING_LIFE_S + 1 },
+          ERR_VALIDITY_OUT_OF_RANGE,
+          "expires_in" },
+        { "a profile for admins",
+          { .uses = 1, .is_short = true, .profile = "admin" },
+          ERR_FORBIDDEN,
+          "profile" },
+};
+
+START_TEST(a_code_for_more_than_a_code_is_for_is_not_made) {
+        CAD_AUTO(token_row_free) struct token_row *row = NULL;
+        struct token_wish wish = bad_codes[_i].wish;
+        char text[TOKEN_TEXT_MAX];
+        struct error err = { 0 };
+
+        wish.principal = &manager;
+        wish.names = nas;
+        wish.name_count = 1;
+        ck_refused(tokens_create(authority, &wish, &row, text, &err), err, bad_codes[_i].code);
+        ck_assert_str_eq(err.field, bad_codes[_i].field);
+}
+END_TEST
+
+START_TEST(a_code_lives_ten_minutes) {
+        CAD_AUTO(token_row_free) struct token_row *row = NULL;
+        struct made_token made = make_code();
+        struct error err = { 0 };
+
+        ck_ok(tokens_find(authority, &manager, made.id, &row, &err), err);
+        ck_assert(row->is_short);
+        ck_assert_int_eq(row->expires_at - row->created_at, 600);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("tokens");
         TCase *tc = tcase_create("tokens");
@@ -718,6 +837,13 @@ int main(void) {
         tcase_add_test(tc, a_retry_with_its_key_gets_the_same_though_the_token_is_used_up);
         tcase_add_test(tc, a_principal_that_says_it_is_a_token_and_is_none_gets_nothing);
         tcase_add_test(tc, of_fifty_callers_with_one_use_one_gets_a_certificate);
+        tcase_add_test(tc, a_code_is_taken_as_people_type_it_and_once);
+        tcase_add_test(tc, a_wrong_code_is_refused_in_the_words_of_a_wrong_token);
+        tcase_add_test(tc, a_revoked_code_is_no_code);
+        tcase_add_test(tc, guesses_at_codes_and_at_tokens_have_budgets_of_their_own);
+        tcase_add_loop_test(tc, a_code_for_more_than_a_code_is_for_is_not_made, 0,
+                            ARRAY_SIZE(bad_codes));
+        tcase_add_test(tc, a_code_lives_ten_minutes);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }
