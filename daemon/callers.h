@@ -6,7 +6,8 @@
  *      route_authenticate()  worker, before the handler: what was shown is looked up in the store
  *
  * Who shows a credential has to show a good one, whatever is asked: a bad one is 401 that says why, on public calls, too.
- * A client certificate and a token in one request are refused, since nobody could say whose right counts. On the
+ * On rows with ROUTE_BASIC the token may be the password of HTTP Basic (RFC 7617; the user's name does not matter); an empty
+ * password is nobody's: it answers a challenge for who has no credential. A client certificate and a token in one request are refused, since nobody could say whose right counts. On the
  * Unix socket a token counts in place of the peer's uid: whoever shows one means it. Plain HTTP knows no credentials.
  */
 #pragma once

@@ -126,6 +126,7 @@ static int start_server(struct front *front, const struct config *config, struct
                 .authorize = route_authorize,
                 .authenticate = route_authenticate,
                 .host_allowed = host_allowed,
+                .problem_form = cad_problem_form,
         };
 
         if (front->certificate)

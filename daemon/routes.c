@@ -3,11 +3,23 @@
  */
 #include "daemon/routes.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #include "daemon/authority/access.h"
+#include "daemon/est/est.h"
 #include "daemon/rest/rest.h"
 
 /* What is fetched in the clear, too: it proves itself, or whoever fetches it does. */
 #define EVERYWHERE (HTTP_ON(HTTP_UNIX) | HTTP_ON(HTTP_TLS) | HTTP_ON(HTTP_TCP))
+
+/* Each protocol finds the authority where the server's context begins. */
+_Static_assert(offsetof(struct rest, authority) == 0, "the authority is first");
+
+#define EST(method, call, handler, access, body_max) \
+        { method, EST_PATH call, handler, access, ROUTE_BASIC, body_max, 0 }, { \
+                method, EST_PATH "{label}/" call, handler, access, ROUTE_BASIC, body_max, 0 \
+        }
 
 /* clang-format off */
 const struct route cad_routes[] = {
@@ -42,6 +54,17 @@ const struct route cad_routes[] = {
         { "GET",  "/crl/{file}",                      public_crl,              ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, EVERYWHERE },
         { "GET",  "/ca/{file}",                       public_issuer,           ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, EVERYWHERE },
         { "GET",  "/root.crt",                        public_root,             ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, EVERYWHERE },
+        EST("GET",  "cacerts",        est_cacerts,     ACTION_READ_PUBLIC,    0),
+        EST("GET",  "csrattrs",       est_csrattrs,    ACTION_READ_PUBLIC,    0),
+        /* for whoever may hand in a request, too: the authority looks at what it is to be */
+        EST("POST", "simpleenroll",   est_enroll,      ACTION_SUBMIT_REQUEST, EST_BODY_MAX),
+        EST("POST", "simplereenroll", est_reenroll,    ACTION_RENEW,          EST_BODY_MAX),
+        EST("POST", "serverkeygen",   est_not_offered, ACTION_READ_PUBLIC,    EST_BODY_MAX),
+        EST("POST", "fullcmc",        est_not_offered, ACTION_READ_PUBLIC,    EST_BODY_MAX),
 };
 /* clang-format on */
 const size_t cad_routes_count = ARRAY_SIZE(cad_routes);
+
+const struct problem_form *cad_problem_form(const char *path) {
+        return strncmp(path, EST_PATH, strlen(EST_PATH)) == 0 ? &est_problem : &problem_document;
+}

@@ -16,7 +16,8 @@
 #include "lib/base/text.h"
 
 #define CURSOR_LETTER 'r'
-#define WALK_MAX 4 /* rows that a page may step over, for each that it may hold */
+#define DECIDED_MAX 64 /* decisions on one wish that are looked at */
+#define WALK_MAX 4     /* rows that a page may step over, for each that it may hold */
 
 enum column { /* as REQUEST_COLUMNS has them */
         COLUMN_ID,
@@ -270,6 +271,49 @@ int store_find_request(struct store *store, const char *code, struct request_row
                 return -1;
         bind_text(s, 1, code);
         return read_one(r.c, s, ret, err);
+}
+
+/* An approval ends the search; the first denial is kept until there is none. */
+static int choose_decided(struct sql_connection *c, sqlite3_stmt *s, const char *source,
+                          struct request_row **ret, struct error *err) {
+        CAD_AUTO(read_row_done) struct read_row at = { 0 };
+        int rc;
+
+        while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+                bool approved;
+
+                if (row_of(c, s, &at, err) < 0)
+                        return -1;
+                approved = at.row.status == REQUEST_APPROVED;
+                if (!approved && (*ret || strcmp(at.row.source, source) != 0))
+                        continue;
+                *ret = request_row_free(*ret);
+                *ret = request_row_copy(&at.row);
+                if (!*ret)
+                        return error_no_memory(err);
+                if (approved)
+                        return 0;
+        }
+        return rc == SQLITE_DONE ? 0 : sql_error(c, rc, "cannot read a request", err);
+}
+
+int store_find_decided(struct store *store, const uint8_t wish[STORE_HASH_SIZE], const char *source,
+                       struct request_row **ret, struct error *err) {
+        CAD_AUTO(request_row_free) struct request_row *found = NULL;
+        CAD_AUTO(reader_done) struct reader r = reader_for(store, err);
+        CAD_AUTO(statement_release)
+        sqlite3_stmt *s = r.c ? sql_statement(r.c, STATEMENT_REQUEST_DECIDED, err) : NULL;
+
+        if (!s)
+                return -1;
+        bind_bytes(s, 1, BYTES(wish, STORE_HASH_SIZE));
+        (void) sqlite3_bind_int(s, 2, DECIDED_MAX);
+        if (choose_decided(r.c, s, source, &found, err) < 0)
+                return -1;
+        if (!found)
+                return error_set(err, ERR_NOT_FOUND, "nothing was decided on this");
+        *ret = CAD_TAKE(found);
+        return 0;
 }
 
 /* ---- pages: the cursor is the last row's id ------------------------------------------------------------------ */

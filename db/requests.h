@@ -70,6 +70,14 @@ int store_get_request(struct store *store, const uint8_t id[STORE_REQUEST_ID_SIZ
 int store_find_request(struct store *store, const char *code, struct request_row **ret,
                        struct error *err);
 
+/**
+ * store_find_decided() - what was decided on a wish
+ * @source: who asks: a denial counts for the source that was denied alone, an approval for all
+ * @ret:    the newest approval, else the newest denial; owned by the caller. @err: ERR_NOT_FOUND; ERR_STORE
+ */
+int store_find_decided(struct store *store, const uint8_t wish[STORE_HASH_SIZE], const char *source,
+                       struct request_row **ret, struct error *err);
+
 /** store_each_request - called for each request of a page; @row lives for the call. It must be quick: a read is open. */
 typedef void (*store_each_request)(const struct request_row *row, void *data);
 

@@ -102,6 +102,9 @@ const char *const statements[STATEMENT_COUNT] = {
         [STATEMENT_REQUEST_SAME] =
                 "SELECT " REQUEST_COLUMNS " FROM requests INDEXED BY requests_open "
                 "WHERE csr IS NOT NULL AND source = ?1 AND wish = ?2 AND expires_at > ?3",
+        [STATEMENT_REQUEST_DECIDED] =
+                "SELECT " REQUEST_COLUMNS " FROM requests INDEXED BY requests_decided "
+                "WHERE status <> 0 AND wish = ?1 ORDER BY id DESC LIMIT ?2",
         [STATEMENT_REQUEST_QUEUE] =
                 "SELECT source, id FROM requests INDEXED BY requests_open "
                 "WHERE csr IS NOT NULL AND source > '' AND expires_at > ?1 ORDER BY source, id",

@@ -9,15 +9,16 @@ set -euo pipefail
 
 # room             may not include from
 rooms="
-lib/base           audit pki db signer authority http rest client
-lib/audit          pki db signer authority http rest client
-lib/pki            audit db signer authority http rest client
-db                 pki signer authority http rest client
-daemon/signer      db authority http rest client
-daemon/authority   http rest client
-daemon/http        db signer authority rest client
-daemon/rest        signer client
-client             db signer authority http rest
+lib/base           audit pki db signer authority http rest est client
+lib/audit          pki db signer authority http rest est client
+lib/pki            audit db signer authority http rest est client
+db                 pki signer authority http rest est client
+daemon/signer      db authority http rest est client
+daemon/authority   http rest est client
+daemon/http        db signer authority rest est client
+daemon/rest        signer est client
+daemon/est         signer rest client
+client             db signer authority http rest est
 "
 
 cd "$cad_root"

@@ -60,6 +60,7 @@ struct authority {
 struct renewal {
         const struct cert_row *row; /* lent for the call, as is all of it */
         struct cert cert;           /* views into @row */
+        bool names_all;             /* see struct renew_request */
 };
 
 /** renewal_judge() - whether this certificate may be renewed now, by this caller, under the profile of today. @err: see authority_renew() */

@@ -127,7 +127,8 @@ static int other_name(const char *field, const char *name, struct error *err) {
                 name);
 }
 
-static int check_san(const struct san_list *names, const struct csr *csr, struct error *err) {
+static int check_san(const struct san_list *names, const struct csr *csr, bool all,
+                     struct error *err) {
         char text[SAN_TEXT_MAX], field[ERROR_FIELD_MAX];
 
         for (size_t n = 0; n < csr->names.count; n++) {
@@ -139,14 +140,16 @@ static int check_san(const struct san_list *names, const struct csr *csr, struct
                 return other_name(csr->names_from_cn ? "csr.subject.CN" : field,
                                   san_text(name, text, sizeof(text)), err);
         }
-        if (csr->names.count == 0 || csr->names_from_cn)
+        if (!all && (csr->names.count == 0 || csr->names_from_cn))
                 return 0;
         for (size_t n = 0; n < names->count; n++)
                 if (!san_list_contains(&csr->names, &names->items[n]))
                         return error_set_field(
                                 err, ERR_NAME_NOT_ALLOWED, "csr.san",
-                                "the CSR lacks '%s', which is a name of the certificate that is renewed: a renewal keeps the names. Leave the names out of the CSR, or give all of them",
-                                san_text(&names->items[n], text, sizeof(text)));
+                                "the CSR lacks '%s', which is a name of the certificate that is renewed: a renewal keeps the names. %s",
+                                san_text(&names->items[n], text, sizeof(text)),
+                                all ? "Give all of them in its subjectAltName"
+                                    : "Leave the names out of the CSR, or give all of them");
         return 0;
 }
 
@@ -176,7 +179,7 @@ static int check_common_name(const struct renewal *renewal, const struct san_lis
 
 int renewal_check_csr(const struct renewal *renewal, const struct san_list *names,
                       const struct csr *csr, struct error *err) {
-        if (check_san(names, csr, err) < 0)
+        if (check_san(names, csr, renewal->names_all, err) < 0)
                 return -1;
         return check_common_name(renewal, names, csr, err);
 }
@@ -240,6 +243,14 @@ int authority_renew(struct authority *a, const struct renew_request *rq, issue_d
                 note_refusal(a, rq, row->serial, err);
                 return -1;
         }
+        if (rq->profile && strcmp(rq->profile, row->profile) != 0) {
+                (void) error_set_field(
+                        err, ERR_FORBIDDEN, "profile",
+                        "the certificate is of the profile '%s', not '%.40s': a renewal keeps the profile",
+                        row->profile, rq->profile);
+                note_refusal(a, rq, row->serial, err);
+                return -1;
+        }
         if (rq->principal->role < ROLE_OPERATOR &&
             pace_take(a->pace, row, moment_monotonic_ms(), err) < 0)
                 return -1;
@@ -249,6 +260,7 @@ int authority_renew(struct authority *a, const struct renew_request *rq, issue_d
                         "the certificate %.60s in the store cannot be read: restore a backup",
                         rq->serial);
         renewal.row = row;
+        renewal.names_all = rq->names_all;
         issue.profile = row->profile;
         issue.label = row->label;
         memcpy(issue.body_hash, rq->body_hash, sizeof(issue.body_hash));

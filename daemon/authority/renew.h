@@ -11,6 +11,9 @@ struct renew_request {
         const char *serial; /* of the certificate that is renewed, hex */
         struct bytes
                 csr; /* DER or PEM: with its key from now on; empty: with the key that it has */
+        const char *profile; /* NULL: whatever it is of; else it has to be of this one */
+        /* the CSR has to give the names of the certificate, all of them (RFC 7030 §4.2.2) */
+        bool names_all;
         const char *idempotency_key; /* as in struct issue_request, as is what follows */
         const char *method, *path;
         uint8_t body_hash[SHA256_SIZE];
@@ -28,7 +31,7 @@ struct renew_request {
  * Return: 0, then @done is called (perhaps before this returns); or -1 with @err, then it is not.
  * @err: ERR_NOT_FOUND; ERR_UNAUTHENTICATED, ERR_FORBIDDEN; ERR_ALREADY_REVOKED; ERR_STATE_CONFLICT: on hold, expired for longer than the profile's
  *       Grace=, of an issuer that is not of this CA or whose key was compromised, the CA's own; ERR_KEY_RESERVED: the key was
- *       compromised; ERR_NAME_NOT_ALLOWED, field csr.san or csr.subject.CN: the CSR wants other names; and all of authority_issue()
+ *       compromised; ERR_NAME_NOT_ALLOWED, field csr.san or csr.subject.CN: the CSR wants other names; ERR_FORBIDDEN, field profile: it is of another; and all of authority_issue()
  */
 int authority_renew(struct authority *a, const struct renew_request *rq, issue_done done,
                     void *context, struct error *err);

@@ -266,17 +266,21 @@ static void note_refusal(struct authority *a, const struct issue_request *rq, co
         audit_refused(a, rq->principal, &what, err);
 }
 
-static int submit(struct authority *a, const struct issue_request *wish,
-                  const struct enrolment *enrolment, struct store_put_request *put,
-                  struct submission *s, struct error *err) {
+static int check_submission(struct authority *a, const struct enrolment *enrolment,
+                            struct submission *s, struct error *err) {
+        const struct issue_request *wish = s->wish;
         struct issue_request checked = *wish;
 
         checked.of_stranger = true;
         checked.idempotency_key = NULL;
         checked.not_before = 0;
-        if (may_submit(a, wish->principal, enrolment, err) < 0 || admit(a, wish, err) < 0 ||
-            authority_check_wish(a, &checked, take_wish, s, err) < 0)
+        if (may_submit(a, wish->principal, enrolment, err) < 0 || admit(a, wish, err) < 0)
                 return -1;
+        return authority_check_wish(a, &checked, take_wish, s, err);
+}
+
+static int queue(struct authority *a, const struct enrolment *enrolment,
+                 struct store_put_request *put, struct submission *s, struct error *err) {
         put->row = *s->row;
         put->row.source = s->source;
         put->row.handed_in_at = moment_now();
@@ -285,8 +289,65 @@ static int submit(struct authority *a, const struct issue_request *wish,
         return put_in_queue(a, put, buffer_bytes(&s->spki), err);
 }
 
-int requests_submit(struct authority *a, const struct issue_request *wish, struct request_row **ret,
-                    struct error *err) {
+/* Whether what was issued for an approved request is of use. Return: 1; 0 it has expired, or was lost; -1 */
+static int judge_certificate(struct authority *a, const struct request_row *row,
+                             struct cert_row **ret, struct error *err) {
+        CAD_AUTO(cert_row_free) struct cert_row *cert = NULL;
+        char serial[2 * STORE_SERIAL_MAX + 1];
+
+        if (authority_find(a, hex_encode(row->serial, serial), &cert, err) < 0)
+                return -1;
+        switch (cert_row_status(cert, moment_now())) {
+        case CERT_STATUS_REVOKED:
+                return error_set(
+                        err, ERR_ALREADY_REVOKED,
+                        "the request %s was approved, and its certificate %s is revoked: make a new key, and ask with it",
+                        row->code, serial);
+        case CERT_STATUS_HELD:
+                return error_set(
+                        err, ERR_STATE_CONFLICT,
+                        "the request %s was approved, and its certificate %s is on hold: an operator can lift that",
+                        row->code, serial);
+        case CERT_STATUS_EXPIRED:
+        case CERT_STATUS_COUNT:
+                return 0;
+        case CERT_STATUS_VALID:
+                break;
+        }
+        if (cert_row_lost(cert))
+                return 0;
+        *ret = CAD_TAKE(cert);
+        return 1;
+}
+
+/* Return: 1 it was approved, 0 it is to be handed in, -1 */
+static int look_at_decision(struct authority *a, const struct submission *s,
+                            struct request_row **ret, struct cert_row **ret_cert,
+                            struct error *err) {
+        CAD_AUTO(request_row_free) struct request_row *row = NULL;
+        struct error missing = { 0 };
+        int rc;
+
+        if (store_find_decided(a->store, s->row->wish, s->source, &row, &missing) < 0) {
+                if (missing.code == ERR_NOT_FOUND)
+                        return 0;
+                *err = missing;
+                return -1;
+        }
+        if (row->status == REQUEST_DENIED)
+                return error_set(
+                        err, ERR_FORBIDDEN,
+                        "the request %s was denied%s%s. If it should not have been, ask with a new key",
+                        row->code, row->reason ? ": " : "", row->reason ? row->reason : "");
+        rc = judge_certificate(a, row, ret_cert, err);
+        if (rc > 0)
+                *ret = CAD_TAKE(row);
+        return rc;
+}
+
+/* @ret_cert: NULL where nobody asks what became of it */
+static int submit(struct authority *a, const struct issue_request *wish, struct request_row **ret,
+                  struct cert_row **ret_cert, struct error *err) {
         struct enrolment enrolment = enrolment_of(a);
         CAD_AUTO(submission_done) struct submission s = { .wish = wish };
         const struct audit_event event = { .at = moment_now(),
@@ -296,18 +357,39 @@ int requests_submit(struct authority *a, const struct issue_request *wish, struc
                                            .detail = s.detail,
                                            .request_id = wish->request_id };
         struct store_put_request put;
+        int decided;
 
         request_source(wish->source ? wish->source : "", s.source);
         store_put_request_init(&put, NULL);
         /* what strangers hand in is in the queue, which is bounded; the audit is for ever */
         put.audit = wish->principal->kind == PRINCIPAL_ANONYMOUS ? NULL : &event;
-        if (submit(a, wish, &enrolment, &put, &s, err) < 0) {
-                note_refusal(a, wish, "request.submit", NULL, err);
+        if (check_submission(a, &enrolment, &s, err) < 0)
                 return -1;
-        }
+        decided = ret_cert ? look_at_decision(a, &s, ret, ret_cert, err) : 0;
+        if (decided != 0)
+                return decided < 0 ? -1 : 0;
+        if (queue(a, &enrolment, &put, &s, err) < 0)
+                return -1;
         tell_eviction(&put);
         *ret = request_row_copy(&put.row);
         return *ret ? 0 : error_no_memory(err);
+}
+
+int requests_submit(struct authority *a, const struct issue_request *wish, struct request_row **ret,
+                    struct error *err) {
+        if (submit(a, wish, ret, /* ret_cert= */ NULL, err) == 0)
+                return 0;
+        note_refusal(a, wish, "request.submit", NULL, err);
+        return -1;
+}
+
+int requests_submit_again(struct authority *a, const struct issue_request *wish,
+                          struct request_row **ret, struct cert_row **ret_cert, struct error *err) {
+        *ret_cert = NULL;
+        if (submit(a, wish, ret, ret_cert, err) == 0)
+                return 0;
+        note_refusal(a, wish, "request.submit", NULL, err);
+        return -1;
 }
 
 /* ---- looking at them ---- */

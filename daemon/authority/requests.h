@@ -48,6 +48,21 @@ void authority_set_enrolment(struct authority *a, const struct enrolment *enrolm
 int requests_submit(struct authority *a, const struct issue_request *wish, struct request_row **ret,
                     struct error *err);
 
+#define REQUESTS_AGAIN_S 15 /* to hand in again costs more than to look by id */
+
+/**
+ * requests_submit_again() - the same for who asks what became of it by handing it in again, as often as he likes
+ * @ret:      the request: it waits, or it is approved
+ * @ret_cert: its certificate where it is approved, else NULL
+ * @err:      as before; ERR_FORBIDDEN: it was denied to this source; ERR_ALREADY_REVOKED, ERR_STATE_CONFLICT: it was approved, and its
+ *            certificate is revoked, or on hold
+ *
+ * Approved for one is approved for all: a certificate is public, and of use to who has its key alone. One that has expired is no answer: then
+ * it is a new request.
+ */
+int requests_submit_again(struct authority *a, const struct issue_request *wish,
+                          struct request_row **ret, struct cert_row **ret_cert, struct error *err);
+
 /**
  * requests_find() - one request
  * @handle:    its id (32 hex digits), for who has it; or its code, for readers

@@ -196,7 +196,14 @@ static void fault_log(const struct exchange *x, const struct error *err) {
                    err->text);
 }
 
+static const struct problem_form *form_of(const struct exchange *x) {
+        const struct http_config *config = http_server_config(x->connection->server);
+
+        return config->problem_form && x->path ? config->problem_form(x->path) : &problem_document;
+}
+
 void exchange_problem(struct exchange *x, const struct error *err) {
+        const struct problem_form *form = form_of(x);
         unsigned retry_after_s = problem_retry_after_s(err->code);
         unsigned status = problem_status(err->code);
 
@@ -204,16 +211,16 @@ void exchange_problem(struct exchange *x, const struct error *err) {
         if (status == 401 || status == 403 || status == 429)
                 connections_turned_away(http_server_connections(x->connection->server),
                                         x->connection, err);
-        answer_begin(x, status, PROBLEM_CONTENT_TYPE);
-        problem_append(&x->reply, err, x->request_id);
+        answer_begin(x, status, form->content_type);
+        form->append(&x->reply, err, x->request_id);
         if (retry_after_s) {
                 char seconds[12];
 
                 (void) snprintf(seconds, sizeof(seconds), "%u", retry_after_s);
                 exchange_reply_header(x, "Retry-After", seconds);
         }
-        if (status == 401) /* RFC 9110 §15.5.2: there must be a challenge */
-                exchange_reply_header(x, "WWW-Authenticate", "Bearer realm=\"cad\"");
+        if (status == 401)
+                exchange_reply_header(x, "WWW-Authenticate", form->challenge);
 }
 
 void exchange_reply_header(struct exchange *x, const char *name, const char *value) {

@@ -137,7 +137,7 @@ void exchange_reply_lent(struct exchange *x, unsigned status, const char *conten
 /** exchange_json() - the same with a document, whose reference is taken; NULL (no memory) becomes a problem */
 void exchange_json(struct exchange *x, unsigned status, json_t *document);
 
-/** exchange_problem() - a problem document, with Retry-After where it fits; a fault is logged here, once */
+/** exchange_problem() - a problem document, or what http_config.problem_form says in its place, with Retry-After where it fits; a fault is logged here, once */
 void exchange_problem(struct exchange *x, const struct error *err);
 
 /**

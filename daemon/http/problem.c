@@ -90,17 +90,26 @@ static void member(struct buffer *out, const char *name, const char *value) {
         json_append_text(out, value);
 }
 
+const char *problem_detail(const struct error *err) {
+        return problem_status(err->code) == 500
+                ? "It is not your request: the log has the cause under the request_id."
+                : err->text;
+}
+
+const struct problem_form problem_document = {
+        .content_type = PROBLEM_CONTENT_TYPE,
+        .challenge = "Bearer realm=\"cad\"",
+        .append = problem_append,
+};
+
 void problem_append(struct buffer *out, const struct error *err, const char *request_id) {
         unsigned status = problem_status(err->code);
 
         buffer_format(out, "{\"type\":\"urn:cad:problem:%s\"", error_slug(err->code));
         member(out, "title", error_title(err->code));
         buffer_format(out, ",\"status\":%u", status);
-        if (status == 500)
-                member(out, "detail",
-                       "It is not your request: the log has the cause under the request_id.");
-        else if (err->text[0])
-                member(out, "detail", err->text);
+        if (problem_detail(err)[0])
+                member(out, "detail", problem_detail(err));
         if (err->field[0])
                 member(out, "field", err->field);
         if (request_id)

@@ -32,6 +32,8 @@ enum route_flags {
         ROUTE_QUICK = 1
                 << 0, /* runs in the event thread: no lock, no file, no signer, no database */
         ROUTE_QUERY_REPEATS = 1 << 1, /* a query parameter may be given more than once */
+        ROUTE_BASIC = 1
+                << 2, /* "Authorization: Basic" is taken, too; for the program's authorize */
 };
 
 /** struct route - one row: who answers what, where, for whom */

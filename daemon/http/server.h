@@ -16,6 +16,7 @@
 struct exchange;
 struct http_server;
 struct tls_identity;
+struct problem_form;
 
 /** struct http_listener - a socket that listens already: non-blocking, close-on-exec */
 struct http_listener {
@@ -75,6 +76,11 @@ struct http_config {
          * never on the Unix socket, which no browser reaches. NULL: all are.
          */
         bool (*host_allowed)(void *context, enum http_listener_kind listener, const char *host);
+        /**
+         * problem_form - how problems are told under this path (as sent, whether there is anything or not); any thread.
+         * NULL: as problem documents
+         */
+        const struct problem_form *(*problem_form)(const char *path);
 };
 
 /**

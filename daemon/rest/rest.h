@@ -14,7 +14,7 @@
 
 /** struct rest - what the handlers need; the http server's context */
 struct rest {
-        struct authority *authority;
+        struct authority *authority; /* first: that is all that other protocols know of this */
         int state_fd; /* the state folder */
         /* of this host, for the Host of a request; the daemon's, handlers leave it alone */
         struct own_names *names;
