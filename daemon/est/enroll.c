@@ -58,15 +58,27 @@ static void log_issued(struct exchange *x, const struct issued *issued) {
                    issued->row->name_count > 1 ? ", …" : "");
 }
 
-/* RFC 7030 §4.2.3: not now, but the same again later. */
-static void come_back(struct exchange *x, const char *seconds, const char *text) {
-        exchange_reply(x, 202, est_problem.content_type, bytes_of(text));
+static void log_waiting(struct exchange *x, const char *code) {
+        const struct log_field fields[] = { { "CAD_REQUEST", code },
+                                            { "CAD_PRINCIPAL", est_principal(x)->text },
+                                            { "CAD_REQUEST_ID", exchange_request_id(x) } };
+
+        log_fields(LOG_LEVEL_INFO, fields, ARRAY_SIZE(fields), "request %s through EST waits",
+                   code);
+}
+
+/*
+ * RFC 7030 §4.2.3: not now, but the same again later. Without a body, which Bouncy Castle's client does not read and then
+ * stumbles over: the code for the person at the device is in a header.
+ */
+static void come_back(struct exchange *x, const char *seconds) {
+        exchange_reply(x, 202, NULL, BYTES_NONE);
         exchange_reply_header(x, "Retry-After", seconds);
 }
 
 static void refuse(struct exchange *x, const struct error *err) {
         if (err->code == ERR_IDEMPOTENCY_IN_FLIGHT)
-                come_back(x, IN_FLIGHT_S, "The same CSR is being looked at: send it again.\n");
+                come_back(x, IN_FLIGHT_S);
         else
                 exchange_problem(x, err);
 }
@@ -85,16 +97,12 @@ static void answer(void *context, const struct issued *issued, const struct erro
 }
 
 static void answer_waiting(struct exchange *x, const struct enroll_waiting *waiting) {
-        CAD_AUTO(buffer_done) struct buffer text = { 0 };
         char code[CODE_SHOWN_MAX], seconds[24];
 
-        (void) code_show(waiting->code, code);
         (void) snprintf(seconds, sizeof(seconds), "%" PRId64, waiting->again_s);
-        buffer_format(
-                &text,
-                "The request %s waits for an operator (cactl request approve %s). Send the same CSR again.\n",
-                code, code);
-        come_back(x, seconds, buffer_string(&text));
+        come_back(x, seconds);
+        exchange_reply_header(x, "X-Request-Code", code_show(waiting->code, code));
+        log_waiting(x, waiting->code);
         exchange_send(x);
 }
 

@@ -6,7 +6,7 @@
 #include "lib/base/text.h"
 #include "lib/pki/pkcs7.h"
 
-#define LINE 64 /* characters of base64 in a line */
+
 
 static const char text_plain[] = "text/plain; charset=utf-8";
 
@@ -33,7 +33,10 @@ static void append_problem(struct buffer *out, const struct error *err, const ch
 
 const struct problem_form est_problem = {
         .content_type = text_plain,
-        .challenge = "Basic realm=\"cad\"",
+        /* the words that a body would have: Bouncy Castle's client cannot step over one */
+        .challenge =
+                "Basic realm=\"cad: any user, the password is a token or a pairing code; an empty one asks for approval\"",
+        .challenge_bare = true,
         .append = append_problem,
 };
 
@@ -62,7 +65,7 @@ void est_reply_certificates(struct exchange *x, const struct bytes *certificates
         CAD_AUTO(buffer_done) struct buffer out = { 0 };
 
         pkcs7_append_certificates(&der, certificates, count);
-        base64_append(&out, buffer_bytes(&der), LINE);
+        base64_append(&out, buffer_bytes(&der), 0);
         out.failed = out.failed || der.failed;
         exchange_reply_take(x, 200, "application/pkcs7-mime; smime-type=certs-only", &out);
         exchange_reply_header(x, "Content-Transfer-Encoding", "base64");

@@ -202,6 +202,10 @@ static const struct problem_form *form_of(const struct exchange *x) {
         return config->problem_form && x->path ? config->problem_form(x->path) : &problem_document;
 }
 
+static bool no_credential(const struct exchange *x) {
+        return x->connection->certificates_len == 0 && !exchange_header(x, "Authorization");
+}
+
 void exchange_problem(struct exchange *x, const struct error *err) {
         const struct problem_form *form = form_of(x);
         unsigned retry_after_s = problem_retry_after_s(err->code);
@@ -211,8 +215,12 @@ void exchange_problem(struct exchange *x, const struct error *err) {
         if (status == 401 || status == 403 || status == 429)
                 connections_turned_away(http_server_connections(x->connection->server),
                                         x->connection, err);
-        answer_begin(x, status, form->content_type);
-        form->append(&x->reply, err, x->request_id);
+        if (status == 401 && form->challenge_bare && no_credential(x)) {
+                answer_begin(x, status, /* content_type= */ NULL);
+        } else {
+                answer_begin(x, status, form->content_type);
+                form->append(&x->reply, err, x->request_id);
+        }
         if (retry_after_s) {
                 char seconds[12];
 

@@ -18,6 +18,9 @@ unsigned problem_retry_after_s(enum error_code code);
 struct problem_form {
         const char *content_type;
         const char *challenge; /* WWW-Authenticate of a 401 (RFC 9110 §15.5.2: there must be one) */
+        /* who comes with no credential at all gets the challenge without a body: some clients answer a challenge without
+           reading what comes with it, and stumble over it */
+        bool challenge_bare;
         /* the body; @request_id: NULL where there is none */
         void (*append)(struct buffer *out, const struct error *err, const char *request_id);
 };

@@ -70,7 +70,7 @@ def denied(caller, call, least_is_local):
         return {404}                    # what is not public does not exist in the clear, and nobody is asked who he is
     if least_is_local and not caller.startswith("unix:"):
         return denied(caller, call, False) | {403, 404}     # no credential helps; it may as well not exist there
-    if caller.endswith("bad token") and not call.may & TOKENS:
+    if caller.endswith(("bad token", "Basic") if call.basic else "bad token") and not call.may & TOKENS:
         return {401, 403}               # where no token may, it need not be looked up, and nobody learns whether it is one
     if caller.startswith("bad:") or caller == EXPIRED or caller.endswith(("bad token", "Basic")):
         return {401}                    # a bad credential, whatever is asked
@@ -85,10 +85,12 @@ def denied(caller, call, least_is_local):
 
 class Call:
     """@may: who may do it to anything; @own: who more may do it to his own certificate; @fine: what is said then;
-    @body: made for each call; @object: makes what {serial} or {id} stands for."""
+    @body: made for each call; @body_of: the same, from the caller's certificate; @object: makes what {serial} or {id} stands for."""
 
-    def __init__(self, may, own=(), fine=(200,), body=None, object=None, not_own=()):
+    def __init__(self, may, own=(), fine=(200,), body=None, object=None, not_own=(), body_of=None):
         self.may, self.own, self.fine, self.body, self.object = set(may), set(own), fine, body, object
+        self.body_of = body_of or (lambda who: json.dumps(body()).encode() if body else None)
+        self.basic = False              # whether "Basic" is one more way to show a token
         self.not_own = set(not_own)     # who may do it to others, but not to his own
 
     def __call__(self, caller, own):
@@ -154,6 +156,32 @@ EXPECTED = {
     "GET /root.crt": Call(PUBLIC | PLAIN),
 }
 LOCAL = {"POST /v1/backup"}
+
+
+def est_csr(who):
+    """Base64 of a CSR, for the names of the caller's certificate where he has one."""
+    names = who.answer["names"] if who and who.answer else ["nas.lan"]
+    return "".join(https.csr_pem(ec.generate_private_key(ec.SECP256R1()), *names).splitlines()[1:-1]).encode()
+
+
+# who may not issue waits for an operator; who shows nothing at all is challenged
+ENROLLING = Call(PUBLIC - {"https:anonymous"}, fine=(200, 202), body_of=lambda who: est_csr(None))
+OWN_AGAIN = Call({"cert:device", "cert:client named as an admin", EXPIRED}, body_of=est_csr)
+OWN_AGAIN.basic = True
+NOT_OFFERED = Call(PUBLIC, fine=(501,), body_of=est_csr)
+for label in ("", "{label}/"):
+    EXPECTED |= {f"{method} /.well-known/est/{label}{name}": call for method, name, call in (
+        ("GET", "cacerts", Call(PUBLIC)), ("GET", "csrattrs", Call(PUBLIC, fine=(204,))), ("POST", "simpleenroll", ENROLLING),
+        ("POST", "simplereenroll", OWN_AGAIN), ("POST", "serverkeygen", NOT_OFFERED), ("POST", "fullcmc", NOT_OFFERED))}
+
+
+def type_of_refusal(path):
+    return "text/plain; charset=utf-8" if path.startswith("/.well-known/est/") else "application/problem+json"
+
+
+def label_for(row, who):
+    """Of EST: the profile of what is asked for."""
+    return who.answer["profile"] if who and who.answer and row.endswith("simplereenroll") else "server"
 
 
 def routes():
@@ -237,7 +265,8 @@ class People:
         return {}
 
     def ask(self, caller, method, path, body, who=None):
-        headers = {**self.authorization(caller), **(JSON if body else {})}
+        type_ = {"Content-Type": "application/pkcs10"} if path.startswith("/.well-known/est/") else JSON
+        headers = {**self.authorization(caller), **(type_ if body else {})}
         kind = caller.partition(":")[0]
         if kind == "unix" and not ROOT:
             return self.ca.request(method, path, body, headers)
@@ -284,8 +313,8 @@ def one_call(people, row, caller, own):
     may, changes = call(caller, own), method != "GET"
     who = people.identity(caller, fresh=changes and may) if people.has_certificate(caller) or caller.endswith("and token") else None
     value = (who.serial if own else call.object(people.ca)) if call.object else ""
-    path = pattern.replace("{serial}", value).replace("{id}", value).replace("{file}", value)
-    body = json.dumps(call.body()).encode() if call.body else None
+    path = pattern.replace("{serial}", value).replace("{id}", value).replace("{file}", value).replace("{label}", label_for(row, who))
+    body = call.body_of(who)
     before = people.ca.signed() if changes and not may else None
     answer = people.ask(caller, method, path, body, who)
     where = f"{caller}, {row}{', its own' if own else ''}: {answer!r}"
@@ -295,7 +324,9 @@ def one_call(people, row, caller, own):
             people.cached.pop(caller)       # it may have revoked itself
         return
     assert answer.status in denied(caller, call, row in LOCAL), where
-    assert answer.type == "application/problem+json" and answer.json["detail"], where
+    if answer.body or not path.startswith("/.well-known/est/"):     # EST's challenge has none
+        assert answer.headers["content-type"] == type_of_refusal(path), where
+        assert answer.json["detail"] if answer.type == "application/problem+json" else len(answer.body) > 40, where
     assert answer.status != 401 or "www-authenticate" in answer.headers, where
     if before is not None:                  # nothing was made of it
         assert len(people.ca.signed()) == len(before), where
