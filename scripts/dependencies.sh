@@ -31,6 +31,7 @@ declare -A packages=(
                 openssl gnutls-bin libnss3-tools curl sqlite3 default-jdk-headless golang-cfssl
                 python3 python3-pytest python3-pytest-xdist python3-cryptography python3-seccomp
                 python3-jsonschema python3-yaml openapi-specification
+                strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins libbcpkix-java
                 faketime libfaketime strace lsof procps util-linux iproute2 valgrind libc6-dbg systemd"
         [lint]="
                 clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck"

@@ -48,7 +48,7 @@ void authority_set_enrolment(struct authority *a, const struct enrolment *enrolm
 int requests_submit(struct authority *a, const struct issue_request *wish, struct request_row **ret,
                     struct error *err);
 
-#define REQUESTS_AGAIN_S 15 /* to hand in again costs more than to look by id */
+#define REQUESTS_AGAIN_S 10 /* to hand in again costs more than to look by id */
 
 /**
  * requests_submit_again() - the same for who asks what became of it by handing it in again, as often as he likes

@@ -379,7 +379,7 @@ def test_what_was_revoked_does_not_come_again_and_what_is_over_is_made_anew(ca):
 def wait(ca, operation, body, headers=None, **more):
     answer = post(ca, operation, body, headers, **more)
     assert answer.status == 202 and answer.body == b"", answer
-    assert 15 <= int(answer.headers["retry-after"]) <= 300
+    assert 10 <= int(answer.headers["retry-after"]) <= 300
     return answer.headers["x-request-code"]
 
 

@@ -458,6 +458,12 @@ def scene_tokens(s):
         s.post("/v1/tokens", body, **headers).expect(status)
 
 
+def scene_pairing_codes(s):
+    made = s.post("/v1/tokens", {"names": ["nas.lan"], "short": True}).expect(201).json
+    s.get(f"/v1/tokens/{made['id']}").expect(200)
+    s.ask("DELETE", f"/v1/tokens/{made['id']}").expect(200)
+
+
 def scene_wrong_tokens(s):
     bad = {"Authorization": "Bearer cad_0000000000000000_" + "0" * 32}
     statuses = [s.ask_tls("GET", "/v1/ca", headers=bad, source="127.0.77.1").status for _ in range(40)]
