@@ -30,6 +30,7 @@
 #define DRAIN_NS (10 * NS_PER_S)   /* what is in flight at the end may take so long */
 #define FAILURES_IN_A_ROW_MAX 1000 /* connections lost without one answer between them */
 #define CERTIFICATE_MARK "BEGIN CERTIFICATE-----"
+#define PKCS7_MARK "MII" /* base64 of a SEQUENCE of over 255 octets */
 #define SERIAL_MARK "\"serial\":\""
 #define REVOKED_MARK "\"status\":\"revoked\""
 #define LINE_MAX 256
@@ -47,6 +48,8 @@ static const struct api {
         { "cad-pem", "/v1/certificates",
           "Content-Type: application/pkcs10\r\nAccept: application/pem-certificate-chain\r\n", "",
           "", false, 201, CERTIFICATE_MARK },
+        { "est", "/.well-known/est/simpleenroll", "Content-Type: application/pkcs10\r\n", "", "",
+          false, 200, PKCS7_MARK },
         { "cfssl", "/api/v1/cfssl/sign", "Content-Type: application/json\r\n",
           "{\"certificate_request\":\"", "\"}", true, 200, CERTIFICATE_MARK },
 };
@@ -59,7 +62,7 @@ static const struct api handshakes = { .name = "handshakes" };
 
 struct options {
         struct target target;
-        const char *csrs, *revoke, *get, *etag, *save, *serials;
+        const char *csrs, *bearers, *revoke, *get, *etag, *save, *serials;
         const struct api *api;
         unsigned connections;
         double seconds, warmup_s, timeout_s;
@@ -115,7 +118,9 @@ struct load {
 
 /* ---- requests ---- */
 
-static void request_make(const struct api *api, const struct pem *csr, struct request *ret) {
+/* @bearer: the token to show, or "" */
+static void request_make(const struct api *api, const struct pem *csr, const char *bearer,
+                         struct request *ret) {
         char *body = xcalloc(strlen(api->before) + 2 * csr->len + strlen(api->after) + 1, 1);
         char *at = stpcpy(body, api->before);
         int len;
@@ -127,24 +132,49 @@ static void request_make(const struct api *api, const struct pem *csr, struct re
                         *at++ = csr->text[i];
         }
         at = stpcpy(at, api->after);
-        len = asprintf(&ret->bytes,
-                       "POST %s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %zu\r\n\r\n%s",
-                       api->path, api->headers, (size_t) (at - body), body);
+        len = asprintf(
+                &ret->bytes,
+                "POST %s HTTP/1.1\r\nHost: localhost\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s",
+                api->path, api->headers, *bearer ? "Authorization: Bearer " : "", bearer,
+                *bearer ? "\r\n" : "", (size_t) (at - body), body);
         if (len < 0)
                 die("out of memory");
         ret->len = (size_t) len;
         free(body);
 }
 
+static FILE *open_or_die(const char *path, const char *mode) {
+        FILE *file = fopen(path, mode);
+
+        if (!file)
+                die("cannot open '%s': %s", path, strerror(errno));
+        return file;
+}
+
+/* The next line of the file without its end; "" where there is no file. */
+static const char *bearer_next(FILE *file, char line[LINE_MAX]) {
+        line[0] = '\0';
+        if (file && !fgets(line, LINE_MAX, file))
+                die("there are fewer tokens than CSRs");
+        line[strcspn(line, "\n")] = '\0';
+        return line;
+}
+
 static void requests_of_csrs(struct load *load) {
+        const char *bearers = load->options->bearers;
+        FILE *tokens = bearers ? open_or_die(bearers, "re") : NULL;
+        char line[LINE_MAX];
         struct pem_pool pool;
 
         pem_pool_load(load->options->csrs, &pool);
         load->requests = xcalloc(pool.len, sizeof(*load->requests));
         load->requests_len = pool.len;
         for (size_t i = 0; i < pool.len; i++)
-                request_make(load->options->api, &pool.items[i], &load->requests[i]);
+                request_make(load->options->api, &pool.items[i], bearer_next(tokens, line),
+                             &load->requests[i]);
         pem_pool_done(&pool);
+        if (tokens)
+                fclose(tokens);
 }
 
 static void request_print(struct request *ret, const char *format, ...)
@@ -159,14 +189,6 @@ static void request_print(struct request *ret, const char *format, ...) {
         if (len < 0)
                 die("out of memory");
         ret->len = (size_t) len;
-}
-
-static FILE *open_or_die(const char *path, const char *mode) {
-        FILE *file = fopen(path, mode);
-
-        if (!file)
-                die("cannot open '%s': %s", path, strerror(errno));
-        return file;
 }
 
 /* Each serial of the file once: more than there are lines are not asked for. */
@@ -619,14 +641,15 @@ static void report(struct load *load) {
 static const char usage_text[] =
         "bench-load --make-csrs COUNT FILE\n"
         "bench-load --unix PATH|--tcp ADDRESS:PORT|--tls ADDRESS:PORT --root FILE [--cert FILE --key FILE]\n"
-        "           --csrs FILE [--api cad|cad-pem|cfssl] [--serials FILE]\n"
+        "           --csrs FILE [--api cad|cad-pem|est|cfssl] [--bearers FILE] [--serials FILE]\n"
         "           | --revoke FILE | --get PATH [--etag ETAG] | --handshakes\n"
         "           [--new-connections] [--connections 32] [--seconds 4 | --count N [--timeout 600]]\n"
         "           [--warmup 0.5] [--pids PID,PID...] [--save FILE]\n"
         "\n"
         "Asks over kept-alive connections, or a new one each, and prints one line of JSON:\n"
         "answers a second, latencies in microseconds, and for each PID processor time a request\n"
-        "and resident memory. --csrs posts the CSRs of FILE in turn, --serials writes the serials of\n"
+        "and resident memory. --csrs posts the CSRs of FILE in turn, --bearers shows the token in the same\n"
+        "line of FILE with each, --serials writes the serials of\n"
         "what came back, --revoke revokes the serials of FILE, each once, --get fetches one path and\n"
         "drops the body (--etag: expects 304), --handshakes does TLS and closes.\n"
         "With new connections the server's chain is verified on the first alone.\n"
@@ -637,7 +660,7 @@ static const struct api *api_find(const char *name) {
         for (size_t i = 0; i < ARRAY_SIZE(apis); i++)
                 if (strcmp(apis[i].name, name) == 0)
                         return &apis[i];
-        die("--api '%s' is unknown; known are cad, cad-pem and cfssl", name);
+        die("--api '%s' is unknown; known are cad, cad-pem, est and cfssl", name);
 }
 
 static void pids_parse(const char *text, struct options *options) {
@@ -702,6 +725,9 @@ static void option_set(struct options *options, int option, const char *value) {
         case 'f':
                 options->csrs = value;
                 break;
+        case 'b':
+                options->bearers = value;
+                break;
         case 'c':
                 options->connections = (unsigned) parse_number("--connections", value, 1,
                                                                CONNECTIONS_MAX);
@@ -749,6 +775,7 @@ static void options_parse(int argc, char **argv, struct options *options) {
                 { "serials", required_argument, NULL, 'l' },
                 { "api", required_argument, NULL, 'a' },
                 { "csrs", required_argument, NULL, 'f' },
+                { "bearers", required_argument, NULL, 'b' },
                 { "connections", required_argument, NULL, 'c' },
                 { "seconds", required_argument, NULL, 's' },
                 { "count", required_argument, NULL, 'n' },

@@ -20,6 +20,10 @@ LINES = [
      "×", ("<=", 1.9)),
     ("new_ratio", "a new HTTPS connection each: GETs a second / bare handshakes a second", "×",
      (">=", 0.6)),
+    ("enrol_ratio",
+     "1 000 devices enrol by token, a new HTTPS connection each: a second / bare handshakes a second",
+     "×", (">=", 0.5)),
+    ("est_ratio", "… the same through EST", "×", (">=", 0.5)),
     ("revoke_ratio", "revoking: processor time with 1 000 000 revoked / with 10", "×",
      ("<=", 1.1)),
     ("revoke_alone_ratio", "… the same for one caller, while a CRL is made", "×", None),
@@ -39,6 +43,10 @@ LINES = [
     ("handshakes_cpu_us", "… processor time of cad", "µs", None),
     ("new_per_s", "a new HTTPS connection each: GETs a second", "1/s", None),
     ("new_cpu_us", "… processor time of cad", "µs", None),
+    ("enrol_per_s", "enrolling by token, a new HTTPS connection each: a second", "1/s", None),
+    ("enrol_cpu_us", "… processor time of cad and cad-signer", "µs", None),
+    ("est_per_s", "… through EST: a second", "1/s", None),
+    ("est_cpu_us", "… processor time of cad and cad-signer", "µs", None),
     ("revoke_few_cpu_us", "revoking, 10 revoked at first: processor time of cad", "µs", None),
     ("revoke_few_per_s", "… revocations a second, 32 callers", "1/s", None),
     ("revoke_few_alone_cpu_us", "… one caller while the CRL is made: processor time of cad", "µs",
@@ -64,10 +72,11 @@ LINES = [
     ("crl_many_static_per_s", "… libmicrohttpd: downloads a second", "1/s", None),
     ("crl_many_static_cpu_us", "… libmicrohttpd: processor time", "µs", None),
 ]
-RATIOS = 9              # of these, at the beginning
+RATIOS = 11              # of these, at the beginning
 
 LOAD_PROCESSES = 2      # for new connections: the client's part of a handshake costs more than cad's
 LARGE_CALLERS = 8
+DEVICES = 1000          # that enrol, a token each
 REVOCATIONS = 3000      # a round
 ALONE_MAX = 4000        # a round, by one caller while a CRL is made
 ALONE_MIN = 500
@@ -178,6 +187,34 @@ class Service:
             used_us = sum(p["cpu_us"] for answer in answers for p in answer["processes"])
             self.add(f"{key}_per_s", sum(answer["per_s"] for answer in answers))
             self.add(f"{key}_cpu_us", used_us / len(answers) / done)
+        for key, api in (("enrol", "cad"), ("est", "est")):
+            self.enrol(cad, key, api)
+
+    def devices(self, cad):
+        """Arguments for each bench-load: some CSRs of the pool, and a token for each of them, good once."""
+        blocks = re.findall(r"-----BEGIN.*?-----END [^-]+-----\n", self.bench.pool.read_text(), re.DOTALL)[:DEVICES]
+        share = -(-len(blocks) // LOAD_PROCESSES)
+        for part in range(LOAD_PROCESSES):
+            csrs, tokens = cad.directory / f"csrs-{part}.pem", cad.directory / f"tokens-{part}"
+            mine = blocks[part * share:(part + 1) * share]
+            csrs.write_text("".join(mine))
+            numbers = range(part * share + 1, part * share + len(mine) + 1)     # csrs.c counts from 1
+            wishes = ({"names": [f"h{n:06}.lan", f"h{n:06}.home.arpa", f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"]} for n in numbers)
+            tokens.write_text("".join(cad.post("/v1/tokens", wish, 201)["token"] + "\n" for wish in wishes))
+            yield ["--csrs", csrs, "--bearers", tokens, "--count", len(mine)]
+
+    def enrol(self, cad, key, api):
+        each = list(self.devices(cad))
+        callers = max(self.options.connections // LOAD_PROCESSES, 1)
+        running = [subprocess.Popen(self.bench.command(cad, callers, [*map(str, what), "--api", api, "--new-connections"], tls_target(cad), None),
+                                    stdout=subprocess.PIPE, text=True) for what in each]
+        texts = [program.communicate(timeout=120)[0] for program in running]
+        if any(program.returncode for program in running):
+            raise Failure("bench-load failed")
+        answers = [self.bench.note(cad, text) for text in texts]
+        done = sum(answer["requests"] for answer in answers)
+        self.add(f"{key}_per_s", sum(answer["per_s"] for answer in answers))
+        self.add(f"{key}_cpu_us", max(sum(p["cpu_us"] for p in answer["processes"]) for answer in answers) / done)
 
     # ---- revoking ----
 
@@ -293,6 +330,8 @@ class Service:
 def ratios(each):
     each("https_ratio", "https_cpu_us", "raw_cpu_us")
     each("new_ratio", "new_per_s", "handshakes_per_s")
+    each("enrol_ratio", "enrol_per_s", "handshakes_per_s")
+    each("est_ratio", "est_per_s", "handshakes_per_s")
     each("revoke_ratio", "revoke_million_cpu_us", "revoke_few_cpu_us")
     each("revoke_alone_ratio", "revoke_million_alone_cpu_us", "revoke_few_alone_cpu_us")
     each("revoke_wait_ratio", "revoke_million_p50_us", "revoke_few_p50_us")
