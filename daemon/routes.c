@@ -65,6 +65,8 @@ const struct route cad_routes[] = {
 /* clang-format on */
 const size_t cad_routes_count = ARRAY_SIZE(cad_routes);
 
-const struct problem_form *cad_problem_form(const char *path) {
-        return strncmp(path, EST_PATH, strlen(EST_PATH)) == 0 ? &est_problem : &problem_document;
+const struct problem_form *cad_problem_form(enum http_listener_kind listener, const char *path) {
+        bool est = listener != HTTP_TCP && strncmp(path, EST_PATH, strlen(EST_PATH)) == 0;
+
+        return est ? &est_problem : &problem_document;
 }

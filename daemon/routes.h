@@ -12,4 +12,4 @@ extern const struct route cad_routes[];
 extern const size_t cad_routes_count;
 
 /** cad_problem_form() - http_config.problem_form: EST has its own */
-const struct problem_form *cad_problem_form(const char *path);
+const struct problem_form *cad_problem_form(enum http_listener_kind listener, const char *path);

@@ -199,7 +199,9 @@ static void fault_log(const struct exchange *x, const struct error *err) {
 static const struct problem_form *form_of(const struct exchange *x) {
         const struct http_config *config = http_server_config(x->connection->server);
 
-        return config->problem_form && x->path ? config->problem_form(x->path) : &problem_document;
+        if (!config->problem_form || !x->path)
+                return &problem_document;
+        return config->problem_form(x->connection->listener->kind, x->path);
 }
 
 static bool no_credential(const struct exchange *x) {

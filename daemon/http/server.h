@@ -80,7 +80,8 @@ struct http_config {
          * problem_form - how problems are told under this path (as sent, whether there is anything or not); any thread.
          * NULL: as problem documents
          */
-        const struct problem_form *(*problem_form)(const char *path);
+        const struct problem_form *(*problem_form)(enum http_listener_kind listener,
+                                                   const char *path);
 };
 
 /**
