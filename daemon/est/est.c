@@ -6,8 +6,6 @@
 #include "lib/base/text.h"
 #include "lib/pki/pkcs7.h"
 
-
-
 static const char text_plain[] = "text/plain; charset=utf-8";
 
 struct authority *est_authority(const struct exchange *x) {
