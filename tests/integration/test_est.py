@@ -315,7 +315,7 @@ def test_what_rest_refuses_est_refuses_in_the_same_words(ca):
     seen = set()
     for row in bad_csrs.ROWS:
         kind = None if row.missing or isinstance(row.expect, bad_csrs.Accepted) else (row.expect.slugs, row.expect.field)
-        if not kind or kind in seen or row.id.startswith(("26-text", "28")):
+        if not kind or kind in seen or row.id.startswith(("09-debian", "26-text", "28")):
             continue
         made = row.make(ca)
         if not made.csr or made.type != "application/json" or set(json.loads(made.body)) - {"csr"}:

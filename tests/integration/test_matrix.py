@@ -175,8 +175,9 @@ for label in ("", "{label}/"):
         ("POST", "simplereenroll", OWN_AGAIN), ("POST", "serverkeygen", NOT_OFFERED), ("POST", "fullcmc", NOT_OFFERED))}
 
 
-def type_of_refusal(path):
-    return "text/plain; charset=utf-8" if path.startswith("/.well-known/est/") else "application/problem+json"
+def type_of_refusal(caller, path):
+    est = path.startswith("/.well-known/est/") and caller not in PLAIN      # on plain HTTP there is no EST to say so
+    return "text/plain; charset=utf-8" if est else "application/problem+json"
 
 
 def label_for(row, who):
@@ -325,7 +326,7 @@ def one_call(people, row, caller, own):
         return
     assert answer.status in denied(caller, call, row in LOCAL), where
     if answer.body or not path.startswith("/.well-known/est/"):     # EST's challenge has none
-        assert answer.headers["content-type"] == type_of_refusal(path), where
+        assert answer.headers["content-type"] == type_of_refusal(caller, path), where
         assert answer.json["detail"] if answer.type == "application/problem+json" else len(answer.body) > 40, where
     assert answer.status != 401 or "www-authenticate" in answer.headers, where
     if before is not None:                  # nothing was made of it
