@@ -6,6 +6,7 @@
 #include "api.h"
 #include "cactl.h"
 #include "lib/base/text.h"
+#include "lib/pki/fingerprint_words.h"
 #include "output.h"
 #include "show.h"
 #include "words.h"
@@ -109,7 +110,7 @@ const struct command cmd_ca_show = {
 static enum result fingerprint_run(struct client *c) {
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
         CAD_AUTO(certs_done) struct certs certs = { 0 };
-        char groups[FINGERPRINT_TEXT_MAX], hex[2 * SHA256_SIZE + 1];
+        char groups[FINGERPRINT_TEXT_MAX], hex[2 * SHA256_SIZE + 1], words[FINGERPRINT_WORDS_MAX];
         uint8_t digest[SHA256_SIZE];
         struct error err = { 0 };
         enum result result = api_get_text(c, "/v1/ca/root.pem", /* accept= */ NULL, &pem);
@@ -121,12 +122,14 @@ static enum result fingerprint_run(struct client *c) {
         cert_fingerprint(buffer_bytes(&certs.der[0]), digest);
         if (c->json) {
                 CAD_AUTO(json_free)
-                json_t *object = json_pack("{s:s}", "fingerprint",
-                                           hex_encode(BYTES(digest, sizeof(digest)), hex));
+                json_t *object = json_pack("{s:s, s:s}", "fingerprint",
+                                           hex_encode(BYTES(digest, sizeof(digest)), hex), "words",
+                                           fingerprint_words(digest, words));
 
                 put_json(object);
         } else {
                 put(TONE_PLAIN, "%s", fingerprint_groups(digest, groups));
+                put(TONE_PLAIN, "%s", fingerprint_words(digest, words));
         }
         return DONE;
 }
@@ -135,6 +138,6 @@ const struct command cmd_ca_fingerprint = {
         .group = "ca",
         .name = "fingerprint",
         .args = "",
-        .help = "SHA-256 of the root, to read aloud or to compare with another place",
+        .help = "SHA-256 of the root in hex and as twelve words, to read aloud or to compare with another place",
         .run = fingerprint_run,
 };

@@ -23,6 +23,7 @@
 #include "lib/base/file.h"
 #include "lib/base/text.h"
 #include "lib/pki/cert.h"
+#include "lib/pki/fingerprint_words.h"
 #include "lib/pki/pem.h"
 #include "output.h"
 #include "place.h"
@@ -422,24 +423,8 @@ static enum result call(struct http *h, const struct http_request *request,
 
 /* ---- a root that is known by its fingerprint ---- */
 
-/* Hex of any case with blanks, colons or dashes between, as people copy it. */
-static int fingerprint_parse(const char *text, uint8_t ret[SHA256_SIZE]) {
-        char hex[2 * SHA256_SIZE + 1];
-        size_t used = 0, size = 0;
-
-        for (; *text; text++) {
-                if (strchr(" :-", *text))
-                        continue;
-                if (used + 1 == sizeof(hex))
-                        return -1;
-                hex[used++] = *text;
-        }
-        hex[used] = '\0';
-        return hex_decode(hex, ret, SHA256_SIZE, &size) == 0 && size == SHA256_SIZE ? 0 : -1;
-}
-
 static enum result check_root(struct http *h, const struct http_answer *answer,
-                              const uint8_t pinned[SHA256_SIZE], struct buffer *ret_pem) {
+                              const struct fingerprint *pinned, struct buffer *ret_pem) {
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
         struct bytes text = buffer_bytes(&answer->body);
         char label[PEM_LABEL_MAX];
@@ -451,7 +436,7 @@ static enum result check_root(struct http *h, const struct http_answer *answer,
                 return fail(REFUSED, "%s does not give its root certificate: is this a cad?",
                             h->place);
         cert_fingerprint(buffer_bytes(&der), digest);
-        if (memcmp(digest, pinned, SHA256_SIZE) != 0)
+        if (!fingerprint_fits(pinned, digest))
                 return fail(
                         REFUSED,
                         "the root of %s has another fingerprint than --fingerprint says: this is not your CA, or somebody is between; nothing was sent to it",
@@ -466,18 +451,18 @@ static enum result pin_root(struct http *h, const char *fingerprint) {
         const struct http_request request = { .method = "GET", .path = "/v1/ca/root.pem" };
         CAD_AUTO(http_answer_done) struct http_answer answer = { 0 };
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
-        uint8_t pinned[SHA256_SIZE];
+        struct fingerprint pinned;
+        struct error err = { 0 };
         enum result result;
 
-        if (fingerprint_parse(fingerprint, pinned) < 0)
-                return fail(WRONG_USAGE,
-                            "--fingerprint wants the SHA-256 of the root, 64 hex digits");
+        if (fingerprint_parse(fingerprint, &pinned, &err) < 0)
+                return fail(WRONG_USAGE, "--fingerprint: %s", err.text);
         curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 0L);
         curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 1L);
         result = call(h, &request, &answer);
         if (result == DONE)
-                result = check_root(h, &answer, pinned, &pem);
+                result = check_root(h, &answer, &pinned, &pem);
         if (result != DONE)
                 return result;
         curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 1L);

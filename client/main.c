@@ -19,7 +19,7 @@ static const struct option global_options[] = {
           "cad's Unix socket (default: $CAD_SOCKET, /run/cad/cad.sock, your own state directory)" },
         { "url", "URL", "a cad on the network, https://NAME[:PORT]" },
         { "root", "FILE", "with --url: its root certificate" },
-        { "fingerprint", "HEX", "with --url: SHA-256 of its root certificate" },
+        { "fingerprint", "HEX|WORDS", "with --url: SHA-256 of its root certificate" },
         { "cert", "FILE", "with --url: the client certificate that says who you are" },
         { "key", "FILE",
           "its private key (default: in the same file); before 'issue', which has a --key of its own" },

@@ -64,6 +64,13 @@ def fingerprint(cert):
     return cert.fingerprint(hashes.SHA256()).hex()
 
 
+def fingerprint_words(digest):
+    """The first 132 bits of it, 11 a word, computed here from the list alone."""
+    words = (pathlib.Path(__file__).parents[2] / "lib/pki/words/english.txt").read_text().split()
+    bits = f"{int(digest, 16):0256b}"
+    return " ".join(words[int(bits[at:at + 11], 2)] for at in range(0, 132, 11))
+
+
 def named(text):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
@@ -1128,11 +1135,12 @@ def test_revoke_of_a_file_is_of_that_certificate_alone(fake, tmp_path):
 
 def test_the_fingerprint_is_computed_here_from_the_root(fake):
     fake.replies["GET", "/v1/ca"] = Reply(200, {**fake.ca_object(), "fingerprint": "lie"})
-    shown = expect(DONE, "ca", "fingerprint", at=fake).stdout
+    shown, words = expect(DONE, "ca", "fingerprint", at=fake).stdout.splitlines()
     assert shown.replace(" ", "").strip() == fingerprint(fake.ca.root)
     assert [len(group) for group in shown.split()] == [4] * 16
+    assert words == fingerprint_words(fingerprint(fake.ca.root))
     assert json.loads(expect(DONE, "ca", "fingerprint", "--json", at=fake).stdout) == {
-        "fingerprint": fingerprint(fake.ca.root)}
+        "fingerprint": fingerprint(fake.ca.root), "words": words}
 
 
 def test_ca_show_prints_certificates_and_nothing_else_as_pem(fake):
@@ -1172,13 +1180,14 @@ def test_a_url_is_verified_against_the_fingerprint_that_is_given(fake, tmp_path)
     url = f"https://localhost:{fake.serve_https()}"
     good = fingerprint(fake.ca.root)
     for text in (good, good.upper(), " ".join(re.findall("....", good)), ":".join(
-            re.findall("..", good))):
+            re.findall("..", good)), fingerprint_words(good), fingerprint_words(good).upper()):
         expect(DONE, "--url", url, "--fingerprint", text, "ca", "show")
-    fake.requests.clear()
-    line = one_line(expect(REFUSED, "--url", url, "--fingerprint", "00" * 32, "issue", "a.lan",
-                           cwd=tmp_path).stderr)
-    assert "another fingerprint" in line
-    assert [target for _, target, _, _ in fake.requests] == ["/v1/ca/root.pem"]
+    for wrong in ("00" * 32, fingerprint_words("00" * 32)):
+        fake.requests.clear()
+        line = one_line(expect(REFUSED, "--url", url, "--fingerprint", wrong, "issue", "a.lan",
+                               cwd=tmp_path).stderr)
+        assert "another fingerprint" in line
+        assert [target for _, target, _, _ in fake.requests] == ["/v1/ca/root.pem"]
     # a root that is handed out beside the pinned one is not trusted
     other = Ca()
     fake.replies["GET", "/v1/ca/root.pem"] = Reply(200, pem(other.root) + pem(fake.ca.root))
@@ -1259,7 +1268,7 @@ def test_status_ca_and_profiles_of_the_real_one(cad, tmp_path):
     for word in ("health", "active", "standby", "home.arpa", "expires next", str(cad.socket)):
         assert word in shown, shown
     root = ssl.PEM_cert_to_DER_cert((tmp_path / "root.pem").read_text())
-    digest = expect(DONE, "ca", "fingerprint", at=cad).stdout.replace(" ", "").strip()
+    digest = expect(DONE, "ca", "fingerprint", at=cad).stdout.splitlines()[0].replace(" ", "")
     assert digest == hashlib.sha256(root).hexdigest()
     shown = expect(DONE, "ca", "show", at=cad).stdout
     assert digest in shown.replace(" ", "") and "192.168.0.0/16" in shown
