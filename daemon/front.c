@@ -39,6 +39,18 @@ static void learn_port(const struct front *front, struct config *config) {
         config->http_port = configured ? real : 0;
 }
 
+/* 0: there is none. */
+static uint16_t https_port(const struct front *front) {
+        const struct http_listener *https = listeners_has(&front->listeners, HTTP_TLS);
+        char where[LISTEN_TEXT_MAX];
+        uint16_t port = 0;
+
+        if (https)
+                (void) listen_address_check(listen_text(https->fd, where, sizeof(where)), &port,
+                                            NULL);
+        return port;
+}
+
 int front_open(struct front *front, struct config *config, struct error *err) {
         const struct http_listener *passed;
         char where[LISTEN_TEXT_MAX + 32];
@@ -143,6 +155,9 @@ int front_start(struct front *front, struct config *config, struct rest *rest, i
                           &front->names, err) < 0)
                 return -1;
         rest->names = front->names;
+        if (web_new(ca, https_port(front), moment_now(), &front->web, err) < 0)
+                return -1;
+        rest->web = front->web;
         if (make_certificate(front, config, rest->authority, state_fd, err) < 0)
                 return -1;
         rest->https_not_after = front->certificate ? https_not_after : NULL;
@@ -224,4 +239,5 @@ void front_done(struct front *front) {
         listeners_done(&front->listeners);
         front->certificate = own_certificate_free(front->certificate);
         front->names = own_names_free(front->names);
+        front->web = web_free(front->web);
 }

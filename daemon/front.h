@@ -14,12 +14,14 @@
 #include "daemon/own_certificate.h"
 #include "daemon/own_names.h"
 #include "daemon/rest/rest.h"
+#include "daemon/web/web.h"
 
 /** struct front - zero-initialised is nothing yet */
 struct front {
         struct listeners listeners;
         struct own_names *names;
         struct own_certificate *certificate; /* NULL: no HTTPS */
+        struct web *web;
         struct http_server *server;
 };
 

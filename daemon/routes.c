@@ -9,6 +9,7 @@
 #include "daemon/authority/access.h"
 #include "daemon/est/est.h"
 #include "daemon/rest/rest.h"
+#include "daemon/web/web.h"
 
 /* What is fetched in the clear, too: it proves itself, or whoever fetches it does. */
 #define EVERYWHERE (HTTP_ON(HTTP_UNIX) | HTTP_ON(HTTP_TLS) | HTTP_ON(HTTP_TCP))
@@ -20,6 +21,12 @@ _Static_assert(offsetof(struct rest, authority) == 0, "the authority is first");
         { method, EST_PATH call, handler, access, ROUTE_BASIC, body_max, 0 }, { \
                 method, EST_PATH "{label}/" call, handler, access, ROUTE_BASIC, body_max, 0 \
         }
+
+static void trust_page(struct exchange *x) {
+        const struct rest *rest = exchange_context(x);
+
+        web_answer(rest->web, x);
+}
 
 /* clang-format off */
 const struct route cad_routes[] = {
@@ -61,6 +68,9 @@ const struct route cad_routes[] = {
         EST("POST", "simplereenroll", est_reenroll,    ACTION_RENEW,          EST_BODY_MAX),
         EST("POST", "serverkeygen",   est_not_offered, ACTION_READ_PUBLIC,    EST_BODY_MAX),
         EST("POST", "fullcmc",        est_not_offered, ACTION_READ_PUBLIC,    EST_BODY_MAX),
+        { "GET",  "/",                                trust_page,              ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, EVERYWHERE },
+        { "GET",  "/trust",                           trust_page,              ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, EVERYWHERE },
+        { "GET",  "/trust/{file}",                    trust_page,              ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, EVERYWHERE },
 };
 /* clang-format on */
 const size_t cad_routes_count = ARRAY_SIZE(cad_routes);

@@ -9,16 +9,17 @@ set -euo pipefail
 
 # room             may not include from
 rooms="
-lib/base           audit pki db signer authority http rest est client
-lib/audit          pki db signer authority http rest est client
-lib/pki            audit db signer authority http rest est client
-db                 pki signer authority http rest est client
-daemon/signer      db authority http rest est client
-daemon/authority   http rest est client
-daemon/http        db signer authority rest est client
-daemon/rest        signer est client
-daemon/est         signer rest client
-client             db signer authority http rest est
+lib/base           audit pki db signer authority http rest est web client
+lib/audit          pki db signer authority http rest est web client
+lib/pki            audit db signer authority http rest est web client
+db                 pki signer authority http rest est web client
+daemon/signer      db authority http rest est web client
+daemon/authority   http rest est web client
+daemon/http        db signer authority rest est web client
+daemon/rest        signer est web client
+daemon/est         signer rest web client
+daemon/web         db signer rest est client
+client             db signer authority http rest est web
 "
 
 cd "$cad_root"
