@@ -3,7 +3,6 @@
  */
 #include "daemon/web/page.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #include "daemon/web/assets.h"
@@ -105,21 +104,18 @@ static void hex_groups(const char *hex, struct buffer *out) {
 }
 
 /* What the root itself says: it is the root that is trusted, whatever intermediates are confined to. */
-static int confined(const struct page *page, const struct page_facts *facts, struct buffer *out,
-                    struct error *err) {
-        CAD_AUTO(constraints_free) struct name_constraints *constraints = NULL;
-        CAD_AUTO(buffer_done) struct buffer words = { 0 };
-        struct place place = { .name = "constraints" };
+static int describe_names(const struct cert *root, struct buffer *out, struct error *err) {
+        CAD_AUTO(constraints_free) struct name_constraints *constraints = constraints_new();
 
-        if (!facts->root->name_constraints.size)
-                return fill(page, web_unconfined_html, out, err);
-        if (constraints_from_der(facts->root->name_constraints, &constraints, err) < 0)
-                return -1;
-        constraints_describe(constraints, &words);
-        if (words.size)
-                words.data[0] = (uint8_t) toupper(words.data[0]);
-        place.value = buffer_bytes(&words);
-        return template_fill(web_confined_html, &place, 1, out, err);
+        if (!constraints)
+                return error_no_memory(err);
+        if (root->name_constraints.size) {
+                constraints = constraints_free(constraints);
+                if (constraints_from_der(root->name_constraints, &constraints, err) < 0)
+                        return -1;
+        }
+        constraints_describe(constraints, out);
+        return out->failed ? error_no_memory(err) : 0;
 }
 
 static int details(const struct page *page, enum visitor_system without, struct buffer *out,
@@ -151,8 +147,10 @@ int page_render(const struct page_facts *facts, enum visitor_system system, stru
         CAD_AUTO(buffer_done) struct buffer hex = { 0 };
         CAD_AUTO(buffer_done) struct buffer steps = { 0 };
         CAD_AUTO(buffer_done) struct buffer test = { 0 };
+        CAD_AUTO(buffer_done) struct buffer confined = { 0 };
         CAD_AUTO(buffer_done) struct buffer names = { 0 };
         CAD_AUTO(buffer_done) struct buffer others = { 0 };
+        bool is_confined = facts->root->name_constraints.size > 0;
         struct page page;
 
         page_init(&page, facts);
@@ -160,14 +158,18 @@ int page_render(const struct page_facts *facts, enum visitor_system system, stru
         hex_groups(page.hex, &hex);
         if (fill(&page, systems[system].steps, &steps, err) < 0 ||
             fill(&page, facts->https_port ? web_test_html : web_untested_html, &test, err) < 0 ||
-            confined(&page, facts, &names, err) < 0 || details(&page, system, &others, err) < 0)
+            fill(&page, is_confined ? web_confined_html : web_unconfined_html, &confined, err) <
+                    0 ||
+            describe_names(facts->root, &names, err) < 0 ||
+            details(&page, system, &others, err) < 0)
                 return -1;
         put_text(&page, "title", systems[system].title);
         put_markup(&page, "words", &words);
         put_markup(&page, "fingerprint", &hex);
         put_markup(&page, "steps", &steps);
         put_markup(&page, "test", &test);
-        put_markup(&page, "confined", &names);
+        put_markup(&page, "confined", &confined);
+        put(&page, "constraints", buffer_bytes(&names), false);
         put_markup(&page, "details", &others);
         return fill(&page, web_page_html, out, err);
 }
