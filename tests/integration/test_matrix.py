@@ -154,6 +154,7 @@ EXPECTED = {
     "GET /crl/{file}": Call(PUBLIC | PLAIN, object=lambda ca: "int-1.crl"),
     "GET /ca/{file}": Call(PUBLIC | PLAIN, object=lambda ca: "int-1.crt"),
     "GET /root.crt": Call(PUBLIC | PLAIN),
+    "GET /": Call(PUBLIC | PLAIN), "GET /trust": Call(PUBLIC | PLAIN), "GET /trust/{file}": Call(PUBLIC | PLAIN, object=lambda ca: "cad-root.crt"),
 }
 LOCAL = {"POST /v1/backup"}
 

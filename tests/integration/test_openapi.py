@@ -251,7 +251,7 @@ class Stage:
     def objects(self):
         """What the parameters of paths stand for."""
         return {"certificates": self.issue()["serial"], "requests": self.hand_in()["id"],
-                "tokens": self.post("/v1/tokens", {"names": ["nas.lan"]}).expect(201).json["id"], "crl": "int-1.crl", "ca": "int-1.crt"}
+                "tokens": self.post("/v1/tokens", {"names": ["nas.lan"]}).expect(201).json["id"], "crl": "int-1.crl", "ca": "int-1.crt", "trust": "cad-root.crt"}
 
     def path(self, path):
         group = path.removeprefix("/v1").split("/")[1]
@@ -263,7 +263,8 @@ class Stage:
 
 def scene_what_everybody_may_know(s):
     for path in ("/v1/health", "/v1/ca", "/v1/ca/root.pem", "/v1/ca/bundle.pem", "/v1/profiles", "/v1/crls", "/metrics", "/root.crt",
-                 "/crl/int-1.crl", "/ca/int-1.crt", "/ca/root.crt"):
+                 "/crl/int-1.crl", "/ca/int-1.crt", "/ca/root.crt", "/", "/trust", "/trust/ios", "/trust/qr.svg", "/trust/style.css", "/trust/test.js",
+                 "/trust/cad-root.pem", "/trust/cad-root.mobileconfig"):
         s.get(path).expect(200)
         s.ask("HEAD", path).expect(200)
         s.ask_tls("GET", path).expect(401 if path == "/metrics" else 200)
@@ -279,7 +280,7 @@ def scene_in_the_clear(s):
             continue
         for headers in ({"If-None-Match": answer.headers["etag"]}, {"If-Modified-Since": answer.headers["last-modified"]}):
             s.ask_tls(method, target, None, headers, kind="http").expect(304)
-    for path in ("/crl/int-9.crl", "/ca/int-9.crt"):
+    for path in ("/crl/int-9.crl", "/ca/int-9.crt", "/trust/x"):
         s.ask_tls("GET", path, kind="http").expect(404)
 
 

@@ -105,12 +105,12 @@ class Browser:
 
 
 class Chromium(Browser):
-    """@roots: what this user has added to Chromium's database; @javascript: whether pages may run any."""
+    """@roots: what this user has added to Chromium's database."""
 
-    def __init__(self, folder, roots=(), javascript=True):
+    def __init__(self, folder, roots=()):
         super().__init__(folder)
         self.driver, self.chromium = program("chromedriver"), program("chromium")
-        self.roots, self.javascript, self.session = roots, javascript, None
+        self.roots, self.session = roots, None
 
     def start(self):
         nss_database(self.folder / ".pki" / "nssdb", self.roots)
@@ -121,8 +121,6 @@ class Chromium(Browser):
                  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
                  f"--user-data-dir={self.folder / 'profile'}", "--host-resolver-rules=MAP * 127.0.0.1, EXCLUDE 127.0.0.1, EXCLUDE localhost"]
         options = {"binary": self.chromium, "args": flags}
-        if not self.javascript:
-            options["prefs"] = {"profile.managed_default_content_settings.javascript": 2}
         capabilities = {"browserName": "chrome", "goog:chromeOptions": options, "timeouts": {"pageLoad": ANSWER_S * 1000},
                         "goog:loggingPrefs": {"browser": "ALL"}}
         self.session = self.ask("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
@@ -202,7 +200,7 @@ class Firefox(Browser):
                  "extensions.getAddons.cache.enabled": False, "extensions.systemAddon.update.enabled": False,
                  "network.trr.mode": 5, "toolkit.telemetry.server": "", "browser.startup.page": 0, "security.OCSP.enabled": 0}
         (profile / "user.js").write_text("".join(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in prefs.items()))
-        self.launch([self.firefox, "--headless", "--no-remote", "--marionette", "--profile", str(profile)], MOZ_CRASHREPORTER_DISABLE="1")
+        self.launch([self.firefox, "--headless", "--no-remote", "--marionette", "--remote-allow-system-access", "--profile", str(profile)], MOZ_CRASHREPORTER_DISABLE="1")
         self.wait_until(self.is_up, "Firefox does not answer")
         self.receive()                                      # its greeting
         self.command("WebDriver:NewSession", capabilities={"alwaysMatch": {"acceptInsecureCerts": False}})
@@ -252,8 +250,14 @@ class Firefox(Browser):
     def run(self, script, *args):
         return self.command("WebDriver:ExecuteScript", script=script, args=args)["value"]
 
+    def trust(self, root):
+        """Import a root (PEM) for servers, as the window of its settings does."""
+        self.command("Marionette:SetContext", value="chrome")
+        self.run("""const database = Cc["@mozilla.org/security/x509certdb;1"].getService(Ci.nsIX509CertDB);
+                    database.addCertFromBase64(arguments[0], "C,,");""", "".join(root.strip().splitlines()[1:-1]))
+        self.command("Marionette:SetContext", value="content")
+
     def quit(self):
-        with contextlib.suppress(Exception):
-            self.command("Marionette:Quit", flags=["eForceQuit"])
         if self.socket:
             self.socket.close()
+        self.process.kill()         # nobody wants the profile again, and a tidy end takes seconds
