@@ -23,7 +23,7 @@ declare -A packages=(
         [build]="
                 gcc libc6-dev meson ninja-build pkg-config scdoc
                 libgnutls28-dev libgnutls30>=3.7.9-2+deb12u7 libtasn1-6-dev libmicrohttpd-dev
-                libsqlite3-dev libsystemd-dev libjansson-dev libinih-dev libseccomp-dev
+                libsqlite3-dev libsystemd-dev libjansson-dev libinih-dev libqrencode-dev libseccomp-dev
                 libcurl4-gnutls-dev check"
         [run]="
                 openssl procps util-linux"
@@ -31,8 +31,9 @@ declare -A packages=(
                 openssl gnutls-bin libnss3-tools curl sqlite3 default-jdk-headless golang-cfssl
                 python3 python3-pytest python3-pytest-xdist python3-cryptography python3-seccomp
                 python3-jsonschema python3-yaml openapi-specification
-                strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins libbcpkix-java
-                faketime libfaketime strace lsof procps util-linux iproute2 valgrind libc6-dbg systemd"
+                strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins libbcpkix-java faketime
+                libfaketime strace lsof procps util-linux iproute2 valgrind libc6-dbg systemd chromium
+                chromium-driver firefox-esr fonts-dejavu-core zbar-tools"
         [lint]="
                 clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck"
 )

@@ -13,6 +13,7 @@
 #include "lib/pki/fingerprint_words.h"
 
 #define NAME_TEXT_MAX 256 /* bytes with NUL of the CA's name, made printable */
+#define HOST_TEXT_MAX 260 /* bytes with NUL of a host of a URL */
 #define PORT_TEXT_MAX 12  /* bytes with NUL of a number */
 #define HEX_GROUP 8       /* digits of a fingerprint that stand together */
 #define UUID_SIZE 16      /* octets */
@@ -37,6 +38,7 @@ _Static_assert(ARRAY_SIZE(systems) == SYSTEM_COUNT, "one row a system");
 
 /* The values as text, and the places that they go to. */
 struct page {
+        char public_host[HOST_TEXT_MAX];
         char name[NAME_TEXT_MAX], subject[DN_TEXT_MAX], https_port[PORT_TEXT_MAX];
         char not_before[DAY_SIZE + 1], not_after[DAY_SIZE + 1];
         char words[FINGERPRINT_WORDS_MAX], hex[2 * SHA256_SIZE + 1];
@@ -68,6 +70,8 @@ static void page_init(struct page *page, const struct page_facts *facts) {
         text_make_printable(facts->name, page->name, sizeof(page->name));
         (void) dn_text(facts->root->subject, page->subject, sizeof(page->subject));
         (void) snprintf(page->https_port, sizeof(page->https_port), "%u", facts->https_port);
+        (void) snprintf(page->public_host, sizeof(page->public_host),
+                        strchr(facts->public_host, ':') ? "[%s]" : "%s", facts->public_host);
         day_of(facts->root->validity.not_before, page->not_before);
         day_of(facts->root->validity.not_after, page->not_after);
         cert_fingerprint(facts->root->der, page->fingerprint);
@@ -78,7 +82,7 @@ static void page_init(struct page *page, const struct page_facts *facts) {
         put_text(page, "not_before", page->not_before);
         put_text(page, "not_after", page->not_after);
         put_text(page, "public_url", facts->public_url);
-        put_text(page, "public_host", facts->public_host);
+        put_text(page, "public_host", page->public_host);
         put_text(page, "https_port", page->https_port);
 }
 

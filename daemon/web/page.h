@@ -13,7 +13,7 @@ struct page_facts {
         const char *name; /* of the CA, as its admin chose it: any text */
         const struct cert *root;
         const char *public_url;  /* http://HOST[:PORT] */
-        const char *public_host; /* of it, with the brackets of an IPv6 address */
+        const char *public_host; /* of it; an IPv6 address without brackets */
         unsigned https_port;     /* 0: cad has no HTTPS */
 };
 

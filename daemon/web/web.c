@@ -66,7 +66,8 @@ struct item {
 
 struct web {
         struct item items[ITEM_COUNT];
-        char public_host[HOST_MAX]; /* of the public URL, with the brackets of an IPv6 address */
+        char public_host
+                [HOST_MAX]; /* of the public URL; lower case, an IPv6 address without brackets */
         unsigned https_port;
         int64_t made_at;
         char last_modified[CRL_HTTP_DATE_MAX];
@@ -83,14 +84,14 @@ struct web *web_free(struct web *web) {
         return NULL;
 }
 
-/* "http://ca.lan:8080", "http://[fd00::5]": as host_check_public_url() let it through. */
-static void host_of_url(const char *url, char *out, size_t size) {
-        const char *at = strstr(url, "://");
-        size_t n;
+/* The public URL is http://HOST[:PORT], with an IPv6 address in brackets: host_check_public_url(). */
+static int read_public_host(struct web *web, const char *public_url, struct error *err) {
+        const char *authority = strstr(public_url, "://");
 
-        at = at ? at + 3 : url;
-        n = *at == '[' ? strcspn(at, "]") + 1 : strcspn(at, ":/");
-        (void) snprintf(out, size, "%.*s", (int) n, at);
+        if (!authority ||
+            gate_host_name(authority + 3, web->public_host, sizeof(web->public_host)) < 0)
+                return error_set(err, ERR_INTERNAL, "'%.100s' is no public URL", public_url);
+        return 0;
 }
 
 static int make_pages(struct web *web, const struct page_facts *facts, struct error *err) {
@@ -136,17 +137,17 @@ static void set_validators(struct web *web, int64_t now) {
 int web_new(const struct ca_info *ca, unsigned https_port, int64_t now, struct web **ret,
             struct error *err) {
         CAD_AUTO(web_free) struct web *web = calloc(1, sizeof(*web));
-        struct page_facts facts = { .name = ca->name,
-                                    .root = &ca->root,
-                                    .public_url = ca->public_url,
-                                    .https_port = https_port };
+        const struct page_facts facts = { .name = ca->name,
+                                          .root = &ca->root,
+                                          .public_url = ca->public_url,
+                                          .public_host = web ? web->public_host : NULL,
+                                          .https_port = https_port };
 
         if (!web)
                 return error_no_memory(err);
-        host_of_url(ca->public_url, web->public_host, sizeof(web->public_host));
-        facts.public_host = web->public_host;
         web->https_port = https_port;
-        if (make_pages(web, &facts, err) < 0 || make_qr(web, ca->public_url, err) < 0)
+        if (read_public_host(web, ca->public_url, err) < 0 || make_pages(web, &facts, err) < 0 ||
+            make_qr(web, ca->public_url, err) < 0)
                 return -1;
         lend_rest(web, ca);
         set_validators(web, now);
@@ -173,8 +174,7 @@ static void put_page_policy(const struct web *web, struct exchange *x) {
         if (web->https_port) {
                 if (host && gate_host_name(host, name, sizeof(name)) == 0)
                         allow_https_of(web, name, &csp);
-                if (gate_host_name(web->public_host, name, sizeof(name)) == 0)
-                        allow_https_of(web, name, &csp);
+                allow_https_of(web, web->public_host, &csp);
         }
         exchange_reply_header(x, "Content-Security-Policy",
                               csp.failed ? CSP_NOTHING : buffer_string(&csp));

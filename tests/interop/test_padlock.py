@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+pytestmark = pytest.mark.slow
+
 CACTL = cadtest.BUILD / "client" / "cactl"
 TITLE = "a padlock"
 GOOD_HOSTS = ["nas.lan", "127.0.0.1", "localhost"]

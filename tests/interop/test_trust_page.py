@@ -15,6 +15,8 @@ import browsers
 import cadtest
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NAME = "Küche <script>alert(1)</script> & Co"
 SCREENS = {"phone": (390, 844, True), "desktop": (1280, 900, False)}
 LIMIT_S = 20

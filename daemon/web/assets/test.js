@@ -7,34 +7,34 @@
     return;
   const LIMIT_MS = 8000;
   const { port, host } = box.dataset;
-  const hosts = new Set([location.hostname, host]);
 
   const say = (kind, text) => {
     box.className = 'result ' + kind;
     box.textContent = text;
   };
 
-  const comes = (name) => new Promise((resolve) => {
-    const image = new Image();
-    const timer = setTimeout(() => resolve(false), LIMIT_MS);
-    const done = (answer) => {
-      clearTimeout(timer);
-      resolve(answer);
-    };
-    image.onload = () => done(true);
-    image.onerror = () => done(false);
-    image.src = `https://${name}:${port}/trust/check.svg?${Date.now()}`;
-  });
-
-  const test = async () => {
+  const test = () => {
+    const hosts = new Set([location.hostname, host]);
+    let waiting = hosts.size;
     say('', 'Testing …');
-    const answers = [...hosts].map(comes);
-    const yes = Promise.any(answers.map((answer) => answer.then((is) => is || Promise.reject())));
-    if (await yes.catch(() => false))
-      say('trusted', 'This device trusts this CA: this browser has fetched something over HTTPS with a certificate of it.');
-    else
-      say('untrusted', 'This device does not trust this CA, or cannot reach its HTTPS at port ' + port +
-          '. Install it as above, then test again; some browsers need to be started anew.');
+    hosts.forEach((name) => {
+      const image = new Image();
+      const fail = () => {
+        image.onload = image.onerror = null;
+        clearTimeout(timer);
+        waiting -= 1;
+        if (!waiting && !box.classList.contains('trusted'))
+          say('untrusted', 'This device does not trust this CA, or cannot reach its HTTPS at port ' + port +
+              '. Install it as above, then test again; some browsers need to be started anew.');
+      };
+      const timer = setTimeout(fail, LIMIT_MS);
+      image.onerror = fail;
+      image.onload = () => {
+        clearTimeout(timer);
+        say('trusted', 'This device trusts this CA: this browser has fetched something over HTTPS with a certificate of it.');
+      };
+      image.src = `https://${name}:${port}/trust/check.svg?${Date.now()}`;
+    });
   };
 
   if (location.protocol === 'https:') {
