@@ -5,14 +5,14 @@
 #   scripts/test-tools.sh           fetch what is missing, and say what cannot be had
 #   scripts/test-tools.sh --dir     print the folder, and do nothing
 #
-# promtool is in a Debian package that would start a service on this machine; the other two are on npm. The folder is
+# promtool is in a Debian package that would start a service on this machine; the others are on npm. The folder is
 # $CAD_TOOLS_DIR, else ~/.cache/cad-tools, so that each is fetched once for all trees. What cannot be fetched is said; the tests
 # that want it are left out with that reason.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 tools=${CAD_TOOLS_DIR:-${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/cad-tools}
-npm_packages=(@redocly/cli@2.77.0 @stoplight/prism-cli@5.14.2)
+npm_packages=(@redocly/cli@2.77.0 @stoplight/prism-cli@5.14.2 axe-core@4.14.1)
 
 # put NAME: what was made in a temporary folder gets its name when it is whole.
 work=
@@ -53,4 +53,4 @@ rm -rf "$tools"/.new.*          # of one that was killed
 work=$(mktemp -d "$tools/.new.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 fetch_promtool >"$work/log" 2>&1 || { tail -n 3 "$work/log"; say "promtool cannot be had: its test is left out"; }
-fetch_npm >"$work/log" 2>&1 || { tail -n 3 "$work/log"; say "redocly and prism cannot be had (is there npm?): their tests are left out"; }
+fetch_npm >"$work/log" 2>&1 || { tail -n 3 "$work/log"; say "redocly, prism and axe cannot be had (is there npm?): their tests are left out"; }

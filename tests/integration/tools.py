@@ -11,7 +11,8 @@ import subprocess
 import pytest
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "test-tools.sh"
-PLACES = {"promtool": "promtool", "redocly": "npm/node_modules/.bin/redocly", "prism": "npm/node_modules/.bin/prism"}
+PLACES = {"promtool": "promtool", "redocly": "npm/node_modules/.bin/redocly", "prism": "npm/node_modules/.bin/prism",
+          "axe": "npm/node_modules/axe-core/axe.min.js"}
 
 
 @functools.lru_cache(None)

@@ -14,6 +14,7 @@ import threading
 import browsers
 import cadtest
 import pytest
+import tools
 
 pytestmark = pytest.mark.slow
 
@@ -135,9 +136,7 @@ def test_a_page_elsewhere_sees_the_image_and_reads_nothing(ca, trusting):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS)
 def test_it_fits_and_axe_finds_nothing(ca, trusting, screen, scheme):
-    axe = pathlib.Path(os.environ.get("CAD_TOOLS_DIR") or pathlib.Path.home() / ".cache/cad-tools") / "npm/node_modules/axe-core/axe.min.js"
-    if not axe.exists():
-        pytest.skip("axe-core is not there: scripts/test-tools.sh fetches it")
+    axe = pathlib.Path(tools.find("axe"))
     width, height, phone = SCREENS[screen]
     trusting.look(width, height, scheme, phone)
     trusting.open(address(ca, path="/trust/ios" if phone else "/trust/windows"))
