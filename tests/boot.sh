@@ -37,7 +37,7 @@ clean() {
 }
 trap clean EXIT
 
-packages=systemd,systemd-sysv,dbus,procps,libmicrohttpd12,libsqlite3-0,libjansson4,libinih1,libseccomp2,libcurl3-gnutls,libtasn1-6,curl,openssl
+packages=systemd,systemd-sysv,dbus,procps,libmicrohttpd12,libsqlite3-0,libjansson4,libqrencode4,libinih1,libseccomp2,libcurl3-gnutls,libtasn1-6,curl,openssl
 if [ ! -x "$root/usr/bin/systemctl" ]; then
         # shellcheck disable=SC2016  # apt-get's own variables
         site=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' |
