@@ -99,6 +99,8 @@ extern const struct command cmd_cert_revoke;
 extern const struct command cmd_cert_renew;
 extern const struct command cmd_ca_show;
 extern const struct command cmd_ca_fingerprint;
+extern const struct command cmd_ca_rotate;
+extern const struct command cmd_ca_activate;
 extern const struct command cmd_request_submit;
 extern const struct command cmd_request_list;
 extern const struct command cmd_request_show;

@@ -1,6 +1,7 @@
 /*
  * cactl ca: what this CA is, and what it is for.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "api.h"
@@ -104,6 +105,105 @@ const struct command cmd_ca_show = {
         .help = "Root, intermediates, and for which names this CA is",
         .options = show_options,
         .run = show_run,
+};
+
+/* ---- the intermediates ---- */
+
+static void tell_issuer(const json_t *issuer, const char *what) {
+        fact(what, TONE_STRONG, "%s", api_text(issuer, "id"));
+        fact("subject", TONE_PLAIN, "%s", api_text(issuer, "subject"));
+        fact("good until", TONE_PLAIN, "%s", api_text(issuer, "not_after"));
+        fact("SHA-256", TONE_PLAIN, "%s", api_text(issuer, "fingerprint"));
+}
+
+static enum result rotate_run(struct client *c) {
+        CAD_AUTO(json_free) json_t *nothing = json_object(), *made = NULL;
+        enum result result = api_post(c, "/v1/ca/intermediates", nothing, &made);
+
+        if (result != DONE)
+                return result;
+        if (c->json) {
+                put_json(made);
+                return DONE;
+        }
+        put(TONE_GOOD, "A standby is prepared. Nothing is signed with it yet.");
+        tell_issuer(made, "standby");
+        say(c,
+            "'cactl ca show --bundle' has it already: whoever pins intermediates can be told now. 'cactl ca activate' changes over");
+        return DONE;
+}
+
+const struct command cmd_ca_rotate = {
+        .group = "ca",
+        .name = "rotate",
+        .args = "",
+        .help = "Prepare the standby: another intermediate, for the next change",
+        .more = "It needs the root's key, and there is one standby at most: a new CA has one already. Nothing changes for anybody until "
+                "'cactl ca activate'.",
+        .run = rotate_run,
+};
+
+/* The one that waits for its turn; "" where there is none. */
+static enum result find_standby(struct client *c, char *ret, size_t size) {
+        CAD_AUTO(json_free) json_t *ca = NULL;
+        enum result result = api_get(c, "/v1/ca", &ca);
+        const json_t *issuer;
+        size_t i;
+
+        if (result != DONE)
+                return result;
+        json_array_foreach(json_object_get(ca, "issuers"), i,
+                           issuer) if (strcmp(api_text(issuer, "state"), "standby") == 0)(void)
+                snprintf(ret, size, "%s", api_text(issuer, "id"));
+        return *ret
+                ? DONE
+                : fail(REFUSED, "there is no standby to activate: 'cactl ca rotate' prepares one");
+}
+
+static bool is_id(const char *text) {
+        return *text && strlen(text) < 32 &&
+                strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
+}
+
+static enum result activate_run(struct client *c) {
+        CAD_AUTO(json_free) json_t *nothing = json_object(), *active = NULL;
+        char id[32] = "", path[96];
+        enum result result = DONE;
+
+        if (c->args_count && !is_id(c->args[0]))
+                return fail(WRONG_USAGE,
+                            "'%s' is no intermediate: 'cactl ca show' lists them, as int-2",
+                            c->args[0]);
+        if (c->args_count)
+                (void) snprintf(id, sizeof(id), "%s", c->args[0]);
+        else
+                result = find_standby(c, id, sizeof(id));
+        if (result != DONE)
+                return result;
+        (void) snprintf(path, sizeof(path), "/v1/ca/intermediates/%s/activate", id);
+        result = api_post(c, path, nothing, &active);
+        if (result != DONE)
+                return result;
+        if (c->json) {
+                put_json(active);
+                return DONE;
+        }
+        put(TONE_GOOD, "%s signs from now on.", api_text(active, "id"));
+        tell_issuer(active, "active");
+        say(c,
+            "what was issued before stays good, and its CRL goes on. 'cactl ca rotate' prepares the next standby");
+        return DONE;
+}
+
+const struct command cmd_ca_activate = {
+        .group = "ca",
+        .name = "activate",
+        .args = "[ID]",
+        .args_max = 1,
+        .help = "Change over to the standby: it signs from now on",
+        .more = "The intermediate before it is retired: it signs its CRL and nothing else, and cannot come back. Certificates that it has "
+                "issued stay good, and relying parties that trust the root need nothing.",
+        .run = activate_run,
 };
 
 /* Computed here, from the root itself. */

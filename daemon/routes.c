@@ -34,6 +34,8 @@ const struct route cad_routes[] = {
         { "GET",  "/v1/ca",                           rest_ca,                 ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, 0 },
         { "GET",  "/v1/ca/root.pem",                  rest_root_pem,           ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, 0 },
         { "GET",  "/v1/ca/bundle.pem",                rest_bundle_pem,         ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, 0 },
+        { "POST", "/v1/ca/intermediates",             rest_ca_prepare,         ACTION_CHANGE_CA,         0, REST_BODY_MAX, 0 },
+        { "POST", "/v1/ca/intermediates/{id}/activate", rest_ca_activate,      ACTION_CHANGE_CA,         0, REST_BODY_MAX, 0 },
         { "GET",  "/v1/profiles",                     rest_profiles,           ACTION_READ_PUBLIC,       ROUTE_QUICK, 0, 0 },
         { "POST", "/v1/certificates",                 rest_certificate_issue,  ACTION_ISSUE,             0, REST_CSR_BODY_MAX, 0 },
         { "GET",  "/v1/certificates",                 rest_certificate_list,   ACTION_LIST_CERTIFICATES, 0,           0, 0 },

@@ -9,6 +9,7 @@
 #include "daemon/authority/access.h"
 #include "daemon/authority/internal.h"
 #include "daemon/authority/requests.h"
+#include "daemon/authority/rotation.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
 
@@ -41,6 +42,7 @@ int authority_new(struct profile_set *profiles, struct access_list *access, stru
                 return error_no_memory(err);
         }
         (void) pthread_mutex_init(&a->lock, NULL);
+        (void) pthread_mutex_init(&a->rotation_lock, NULL);
         a->access = access;
         a->profiles = profiles_share(profiles);
         a->hello_frame = malloc(SIGNER_FRAME_MAX);
@@ -87,6 +89,7 @@ struct authority *authority_free(struct authority *a) {
         a->pace = pace_free(a->pace);
         a->requests = requests_free(a->requests);
         free(a->hello_frame);
+        (void) pthread_mutex_destroy(&a->rotation_lock);
         (void) pthread_mutex_destroy(&a->lock);
         free(a);
         return NULL;
@@ -95,6 +98,7 @@ struct authority *authority_free(struct authority *a) {
 int authority_attach_signer(struct authority *a, int fd, int64_t timeout_ms, struct error *err) {
         CAD_AUTO(ca_info_free) struct ca_info *ca = NULL;
         struct sign_hello hello;
+        bool first;
 
         if (signer_client_attach(a->signer, fd, timeout_ms, a->hello_frame, &hello, err) < 0)
                 return -1;
@@ -102,20 +106,13 @@ int authority_attach_signer(struct authority *a, int fd, int64_t timeout_ms, str
                 signer_client_detach(a->signer);
                 return -1;
         }
-        atomic_store(&a->prove_after_ms, 0);
-        if (!a->ca && peer_verifier_new(ca, &a->peer_verifier, err) < 0) {
+        first = !a->ca;
+        if (authority_use_ca(a, CAD_TAKE(ca), err) < 0) {
                 signer_client_detach(a->signer);
                 return -1;
         }
-        if (!a->ca) {
-                a->ca = CAD_TAKE(ca);
+        if (first)
                 return 0;
-        }
-        if (strcmp(a->ca->id, ca->id) != 0) {
-                signer_client_detach(a->signer);
-                return error_set(err, ERR_SIGNER_WRONG,
-                                 "the signer came back with another CA: restart cad");
-        }
         publisher_wake(a->publisher);
         audit_signer_attached(a);
         return 0;

@@ -24,6 +24,7 @@ struct ca_info *ca_info_free(struct ca_info *ca) {
                 next = key->next;
                 free(key);
         }
+        (void) ca_info_free(ca->before);
         buffer_done(&ca->root_der);
         buffer_done(&ca->root_pem);
         buffer_done(&ca->bundle_pem);
@@ -111,6 +112,16 @@ int ca_info_new(const struct sign_hello *hello, struct ca_info **ret, struct err
         return 0;
 }
 
+bool ca_info_same(const struct ca_info *a, const struct ca_info *b) {
+        if (strcmp(a->id, b->id) != 0 || a->issuer_count != b->issuer_count)
+                return false;
+        for (size_t i = 0; i < a->issuer_count; i++)
+                if (a->issuers[i].state != b->issuers[i].state ||
+                    !bytes_equal(a->issuers[i].cert.der, b->issuers[i].cert.der))
+                        return false;
+        return true;
+}
+
 const struct ca_info_issuer *ca_info_active(const struct ca_info *ca) {
         for (size_t i = 0; i < ca->issuer_count; i++)
                 if (ca->issuers[i].state == SIGNER_ISSUER_ACTIVE)
@@ -145,7 +156,10 @@ bool ca_info_owns_key(const struct ca_info *ca, struct bytes spki) {
 
         for (size_t i = 0; i < ca->issuer_count; i++)
                 owned |= bytes_equal(spki, ca->issuers[i].cert.spki);
-        for (const struct ca_info_key *key = atomic_load(&ca->own_keys); key; key = key->next)
-                owned |= bytes_equal(spki, BYTES(key->spki, key->size));
+        /* those that were noted before a change of intermediates, too */
+        for (; ca; ca = ca->before)
+                for (const struct ca_info_key *key = atomic_load(&ca->own_keys); key;
+                     key = key->next)
+                        owned |= bytes_equal(spki, BYTES(key->spki, key->size));
         return owned;
 }

@@ -1,5 +1,6 @@
 /*
- * The CA as cad knows it: public certificates, constraints and URLs, told by the signer once and never changed while it runs.
+ * The CA as cad knows it: public certificates, constraints and URLs, as the signer told them. After a rotation there is another
+ * one (rotation.h); who has looked at this one may go on with it, for they all stay as long as the authority.
  */
 #pragma once
 
@@ -23,6 +24,7 @@ struct ca_info_key;
 
 /** struct ca_info - immutable once made, but for @own_keys, to which keys are added and from which none is taken */
 struct ca_info {
+        struct ca_info *before; /* the one that it has followed; freed with it */
         char id[2 * SHA256_SIZE + 1];
         char replaces[2 * SHA256_SIZE + 1];
         char name[65];
@@ -45,6 +47,9 @@ struct ca_info {
 int ca_info_new(const struct sign_hello *hello, struct ca_info **ret, struct error *err);
 struct ca_info *ca_info_free(struct ca_info *ca);
 CAD_CLEANUP(struct ca_info, ca_info_free)
+
+/** ca_info_same() - whether both have the same issuers in the same states */
+bool ca_info_same(const struct ca_info *a, const struct ca_info *b);
 
 /** ca_info_active() - the issuer that signs now */
 const struct ca_info_issuer *ca_info_active(const struct ca_info *ca);

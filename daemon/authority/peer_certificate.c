@@ -26,11 +26,18 @@ struct known_issuer {
 struct peer_verifier {
         struct known_issuer issuers[ISSUERS_MAX];
         size_t count;
+        struct peer_verifier *before;
 };
 
 /* ---- the CA's own issuers ---- */
 
+void peer_verifier_follows(struct peer_verifier *verifier, struct peer_verifier *before) {
+        verifier->before = before;
+}
+
 struct peer_verifier *peer_verifier_free(struct peer_verifier *verifier) {
+        if (verifier)
+                (void) peer_verifier_free(verifier->before);
         for (size_t i = 0; verifier && i < verifier->count; i++)
                 (void) public_key_free(verifier->issuers[i].key);
         free(verifier);

@@ -18,6 +18,9 @@
 struct authority;
 struct peer_verifier; /* opaque, immutable once made */
 
+/** peer_verifier_follows() - keep the verifier of before a rotation, in which others may still be, until this one is freed; taken */
+void peer_verifier_follows(struct peer_verifier *verifier, struct peer_verifier *before);
+
 /**
  * peer_verifier_new() - the keys of the CA's issuers, read once
  * @ca: must outlive it

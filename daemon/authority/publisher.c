@@ -714,6 +714,22 @@ int publisher_start(struct publisher *p, int state_dir_fd, const struct crl_sett
         return start_thread(p, err);
 }
 
+static bool publishes(const struct publisher *p, const char *issuer) {
+        for (size_t i = 0; i < p->count; i++)
+                if (strcmp(p->of[i].issuer, issuer) == 0)
+                        return true;
+        return false;
+}
+
+void publisher_follow(struct publisher *p, const char *issuer, const struct cert *cert) {
+        (void) pthread_mutex_lock(&p->lock);
+        if (p->started && p->count < PUBLISHER_ISSUERS_MAX && !publishes(p, issuer)) {
+                add_publication(p, issuer, cert, /* is_root= */ false, /* has_key= */ true);
+                (void) pthread_cond_signal(&p->wake);
+        }
+        (void) pthread_mutex_unlock(&p->lock);
+}
+
 bool publisher_stop(struct publisher *p) {
         static const struct error why = { .code = ERR_STOPPING,
                                           .text = "cad is being stopped: ask again in a moment" };

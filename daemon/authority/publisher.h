@@ -35,6 +35,12 @@ int publisher_new(struct authority *a, struct publisher **ret, struct error *err
 int publisher_start(struct publisher *p, int state_dir_fd, const struct crl_settings *settings,
                     struct error *err);
 
+/**
+ * publisher_follow() - the CA has another intermediate: publish its CRL, too; before publisher_start() it does nothing
+ * @cert: lives as long as the authority
+ */
+void publisher_follow(struct publisher *p, const char *issuer, const struct cert *cert);
+
 /** publisher_set() - other settings from now on; also before publisher_start(), which brings its own */
 void publisher_set(struct publisher *p, const struct crl_settings *settings);
 

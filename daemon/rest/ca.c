@@ -5,6 +5,7 @@
 
 #include "cad-build.h"
 #include "daemon/authority/health.h"
+#include "daemon/authority/rotation.h"
 #include "daemon/rest/rest.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
@@ -103,6 +104,39 @@ void rest_root_pem(struct exchange *x) {
 void rest_bundle_pem(struct exchange *x) {
         exchange_reply(x, 200, pem_type,
                        buffer_bytes(&authority_ca(rest_authority(x))->bundle_pem));
+}
+
+/* ---- intermediates ---- */
+
+static struct rotation_request rotation_request_of(struct exchange *x) {
+        return (struct rotation_request){ .principal = rest_principal(x),
+                                          .source = exchange_peer(x)->text,
+                                          .request_id = exchange_request_id(x) };
+}
+
+/* A worker waits for the signer: it happens once a year. */
+void rest_ca_prepare(struct exchange *x) {
+        const struct rotation_request rq = rotation_request_of(x);
+        const struct ca_info_issuer *made;
+        struct error err = { 0 };
+
+        if (rest_read_nothing(x, &err) < 0 ||
+            authority_prepare_standby(rest_authority(x), &rq, &made, &err) < 0)
+                exchange_problem(x, &err);
+        else
+                exchange_json(x, 201, json_issuer(made));
+}
+
+void rest_ca_activate(struct exchange *x) {
+        const struct rotation_request rq = rotation_request_of(x);
+        const struct ca_info_issuer *active;
+        struct error err = { 0 };
+
+        if (rest_read_nothing(x, &err) < 0 ||
+            authority_activate(rest_authority(x), &rq, exchange_param(x, "id"), &active, &err) < 0)
+                exchange_problem(x, &err);
+        else
+                exchange_json(x, 200, json_issuer(active));
 }
 
 /* ---- profiles ---- */

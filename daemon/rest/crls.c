@@ -58,8 +58,7 @@ static void on_published(void *context, const struct error *err) {
         exchange_send(x);
 }
 
-/* There is nothing to say: no body, or an empty object. */
-static int read_nothing(struct exchange *x, struct error *err) {
+int rest_read_nothing(struct exchange *x, struct error *err) {
         CAD_AUTO(json_drop) json_t *document = NULL;
 
         if (exchange_body(x).size == 0)
@@ -78,7 +77,7 @@ void rest_crl_publish(struct exchange *x) {
                                             .request_id = exchange_request_id(x) };
         struct error err = { 0 };
 
-        if (read_nothing(x, &err) < 0) {
+        if (rest_read_nothing(x, &err) < 0) {
                 exchange_problem(x, &err);
                 return;
         }

@@ -40,6 +40,9 @@ int rest_csr_text(const char *text, struct buffer *decoded, struct bytes *ret, s
  */
 int rest_no_private_key(struct exchange *x, struct error *err);
 
+/** rest_read_nothing() - there is nothing to say: no body, or an empty object. @err: ERR_BODY_* */
+int rest_read_nothing(struct exchange *x, struct error *err);
+
 /** rest_issued() - an issue_done: @context is a deferred exchange, which is answered with the certificate in the form that it accepts, or the problem */
 void rest_issued(void *context, const struct issued *issued, const struct error *err);
 
@@ -49,6 +52,8 @@ void rest_ca(struct exchange *x);
 void rest_root_pem(struct exchange *x);
 void rest_bundle_pem(struct exchange *x);
 void rest_profiles(struct exchange *x);
+void rest_ca_prepare(struct exchange *x);
+void rest_ca_activate(struct exchange *x);
 void rest_certificate_issue(struct exchange *x);
 void rest_certificate_list(struct exchange *x);
 void rest_certificate_get(struct exchange *x);

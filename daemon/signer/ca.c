@@ -1,5 +1,5 @@
 /*
- * The CA folder, read. It never writes: making a CA is create.c.
+ * The CA folder, read. It never writes: making a CA is create.c, changing one rotation.c.
  */
 #include "daemon/signer/ca.h"
 
@@ -16,35 +16,10 @@
 
 #define CA_FILE_MAX (64u * 1024) /* bytes of a file in the folder */
 
-struct ca_conf {
-        char *name;
-        char *public_url;
-        char *intermediates;
-        char *active;
-        char *replaces;
-};
-
-static void ca_conf_done(struct ca_conf *conf) {
-        free(conf->name);
-        free(conf->public_url);
-        free(conf->intermediates);
-        free(conf->active);
-        free(conf->replaces);
-}
-CAD_CLEANUP_DONE(struct ca_conf, ca_conf_done)
-
-static const struct setting ca_settings[] = {
-        { "CA", "Name", SETTING_TO(setting_set_text, struct ca_conf, name) },
-        { "CA", "PublicUrl", SETTING_TO(setting_set_text, struct ca_conf, public_url) },
-        { "CA", "Intermediates", SETTING_TO(setting_set_text, struct ca_conf, intermediates) },
-        { "CA", "Active", SETTING_TO(setting_set_text, struct ca_conf, active) },
-        { "CA", "Replaces", SETTING_TO(setting_set_text, struct ca_conf, replaces) },
-        { 0 },
-};
-
 struct ca *ca_free(struct ca *ca) {
         if (!ca)
                 return NULL;
+        (void) ca_free(ca->before);
         buffer_done(&ca->root_der);
         ca->root_key = private_key_free(ca->root_key);
         for (size_t i = 0; i < ca->issuer_count; i++) {
@@ -170,8 +145,14 @@ struct load_state {
         struct ca *ca;
         int dir_fd;
         struct bytes passphrase;
-        const char *active;
+        const struct ca_conf *conf;
 };
+
+static enum signer_issuer_state state_of(const struct ca_conf *conf, const char *id) {
+        if (text_equal(id, conf->active))
+                return SIGNER_ISSUER_ACTIVE;
+        return ca_conf_lists(conf->retired, id) ? SIGNER_ISSUER_RETIRED : SIGNER_ISSUER_STANDBY;
+}
 
 static int load_issuer(const char *id, void *context, struct error *err) {
         struct load_state *state = context;
@@ -186,8 +167,7 @@ static int load_issuer(const char *id, void *context, struct error *err) {
                                  id);
         issuer = &state->ca->issuers[state->ca->issuer_count++];
         (void) snprintf(issuer->id, sizeof(issuer->id), "%s", id);
-        issuer->state = text_equal(id, state->active) ? SIGNER_ISSUER_ACTIVE
-                                                      : SIGNER_ISSUER_STANDBY;
+        issuer->state = state_of(state->conf, id);
         if (read_certificate(state->dir_fd, ca_path(id, ".crt", path, sizeof(path)), &issuer->der,
                              &issuer->cert, err) < 0 ||
             check_issued_by_root(state->ca, &issuer->cert, id, err) < 0 ||
@@ -225,18 +205,15 @@ static int load_root(struct ca *ca, int dir_fd, struct error *err) {
         return 0;
 }
 
-static int load_public(struct ca *ca, int dir_fd, struct ca_conf *conf, struct error *err) {
-        if (!ca)
-                return error_no_memory(err);
+static int read_conf(int dir_fd, struct ca_conf *ret, struct error *err) {
         if (!file_there(dir_fd, CA_FOLDER))
                 return error_set(err, ERR_CA_MISSING, "there is no CA here: `cad init` makes one");
-        if (settings_read(dir_fd, CA_FOLDER "/ca.conf", ca_settings, conf, err) < 0)
-                return incomplete(err);
-        if (!conf->name || !conf->public_url || !conf->intermediates || !conf->active)
-                return error_set(
-                        err, ERR_CA_INCOMPLETE,
-                        "%s/ca.conf lacks one of Name=, PublicUrl=, Intermediates=, Active=",
-                        CA_FOLDER);
+        return ca_conf_read(dir_fd, ret, err) < 0 ? incomplete(err) : 0;
+}
+
+static int load_public(struct ca *ca, int dir_fd, const struct ca_conf *conf, struct error *err) {
+        if (!ca)
+                return error_no_memory(err);
         (void) snprintf(ca->name, sizeof(ca->name), "%s", conf->name);
         (void) snprintf(ca->public_url, sizeof(ca->public_url), "%s", conf->public_url);
         (void) snprintf(ca->replaces, sizeof(ca->replaces), "%s",
@@ -265,26 +242,33 @@ int ca_load_public(int dir_fd, struct ca **ret, struct error *err) {
         CAD_AUTO(ca_free) struct ca *ca = calloc(1, sizeof(*ca));
         CAD_AUTO(ca_conf_done) struct ca_conf conf = { 0 };
 
-        if (load_public(ca, dir_fd, &conf, err) < 0)
+        if (read_conf(dir_fd, &conf, err) < 0 || load_public(ca, dir_fd, &conf, err) < 0)
                 return -1;
         *ret = CAD_TAKE(ca);
         return 0;
 }
 
 int ca_load(int dir_fd, struct bytes passphrase, struct ca **ret, struct error *err) {
-        CAD_AUTO(ca_free) struct ca *ca = calloc(1, sizeof(*ca));
         CAD_AUTO(ca_conf_done) struct ca_conf conf = { 0 };
-        struct load_state state = { .ca = ca, .dir_fd = dir_fd, .passphrase = passphrase };
 
-        if (load_public(ca, dir_fd, &conf, err) < 0)
-                return -1;
-        state.active = conf.active;
-        if (setting_words(conf.intermediates, load_issuer, &state, err) < 0)
+        return read_conf(dir_fd, &conf, err) < 0 ? -1
+                                                 : ca_load_as(dir_fd, passphrase, &conf, ret, err);
+}
+
+int ca_load_as(int dir_fd, struct bytes passphrase, const struct ca_conf *conf, struct ca **ret,
+               struct error *err) {
+        CAD_AUTO(ca_free) struct ca *ca = calloc(1, sizeof(*ca));
+        struct load_state state = {
+                .ca = ca, .dir_fd = dir_fd, .passphrase = passphrase, .conf = conf
+        };
+
+        if (load_public(ca, dir_fd, conf, err) < 0 ||
+            setting_words(conf->intermediates, load_issuer, &state, err) < 0)
                 return -1;
         if (!ca_issuer_find(ca, ""))
                 return error_set(err, ERR_CA_INCOMPLETE,
                                  "%s/ca.conf: Active=%.40s is none of its Intermediates=",
-                                 CA_FOLDER, conf.active);
+                                 CA_FOLDER, conf->active);
         load_root_key(ca, dir_fd, passphrase);
         *ret = CAD_TAKE(ca);
         return 0;
@@ -294,6 +278,13 @@ const struct ca_issuer *ca_issuer_find(const struct ca *ca, const char *id) {
         for (size_t i = 0; i < ca->issuer_count; i++)
                 if (id[0] ? strcmp(ca->issuers[i].id, id) == 0
                           : ca->issuers[i].state == SIGNER_ISSUER_ACTIVE)
+                        return &ca->issuers[i];
+        return NULL;
+}
+
+const struct ca_issuer *ca_standby(const struct ca *ca) {
+        for (size_t i = ca->issuer_count; i-- > 0;)
+                if (ca->issuers[i].state == SIGNER_ISSUER_STANDBY)
                         return &ca->issuers[i];
         return NULL;
 }

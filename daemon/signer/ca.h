@@ -1,13 +1,14 @@
 /*
  * The CA as it lies on disk: a folder `ca` in the signer's state, complete or not there at all.
  *
- *      ca/ca.conf                name, URL, which intermediates there are and which is active
+ *      ca/ca.conf                name, URL, which intermediates there are, which is active, which were (ca_conf.h)
  *      ca/root.crt  root.key     the key may be away (taken offline)
  *      ca/int-1.crt int-1.key    active
  *      ca/int-2.crt int-2.key    standby
  */
 #pragma once
 
+#include "daemon/signer/ca_conf.h"
 #include "daemon/signer/protocol.h"
 #include "lib/pki/cert.h"
 #include "lib/pki/constraints.h"
@@ -20,6 +21,7 @@
 struct ca_issuer {
         char id[SIGNER_ISSUER_MAX];
         enum signer_issuer_state state;
+        int64_t signs_until_s; /* retired a moment ago: wishes that were on their way are still granted until then, by its name; 0: no more */
         struct buffer der;
         struct cert cert; /* views into der */
         struct private_key *key;
@@ -31,8 +33,10 @@ struct ca_issuer {
         struct cert_issuer signs_as; /* what stands in the certificates that it signs */
 };
 
-/** struct ca - everything, loaded and checked */
+/** struct ca - everything, loaded and checked. Never changed once others see it: another state is another struct ca (rotation.h) */
 struct ca {
+        struct ca *
+                before; /* the one that this one has followed, which others may still be looking at; freed with it */
         char name[65];
         char id[2 * SHA256_SIZE + 1];
         char replaces[2 * SHA256_SIZE + 1];
@@ -59,6 +63,10 @@ CAD_CLEANUP(struct ca, ca_free)
  */
 int ca_load(int dir_fd, struct bytes passphrase, struct ca **ret, struct error *err);
 
+/** ca_load_as() - the same, by a configuration that is not (yet) the one on disk. @conf: lent for the call */
+int ca_load_as(int dir_fd, struct bytes passphrase, const struct ca_conf *conf, struct ca **ret,
+               struct error *err);
+
 /** ca_load_public() - name, URL, id and root alone: no intermediates, no keys, so no passphrase is needed. @err: as ca_load() */
 int ca_load_public(int dir_fd, struct ca **ret, struct error *err);
 
@@ -73,6 +81,9 @@ const struct ca_issuer *ca_issuer_find(const struct ca *ca, const char *id);
 
 /** ca_hello() - what cad is told; views into @ca */
 void ca_hello(const struct ca *ca, struct sign_hello *ret);
+
+/** ca_standby() - the newest that waits for its turn. NULL: there is none */
+const struct ca_issuer *ca_standby(const struct ca *ca);
 
 /** ca_owns_key() - whether a public key is one of the CA's own (threats.md §4 row 12) */
 bool ca_owns_key(const struct ca *ca, struct bytes spki);

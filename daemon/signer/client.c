@@ -288,7 +288,7 @@ static void on_answer(struct signer_client *c, struct bytes frame, int *fd) {
         }
         if (header.type == SIGNER_CERTIFICATE) {
                 (void) sign_certificate_decode(&fields, issuer, &der, &err);
-        } else if (header.type == SIGNER_ANCHORS_OK) {
+        } else if (header.type == SIGNER_ANCHORS_OK || header.type == SIGNER_CA_OK) {
                 der = BYTES(fields.at, fields.end - fields.at); /* who asked decodes it */
         } else if (header.type == SIGNER_ERROR) {
                 struct error unreadable = { 0 };
@@ -602,6 +602,73 @@ int signer_client_anchors(struct signer_client *c, const struct audit_anchor *an
         if (err)
                 *err = w.err;
         return -1;
+}
+
+/* ---- intermediates ---- */
+
+struct waiting_change {
+        struct signer_call call; /* first, so that it finds the rest */
+        struct signer_client *client;
+        uint8_t *frame;
+        size_t size; /* of the fields in it */
+        struct error err;
+        bool done;
+};
+
+/* The reader's frame is used again: what came is copied. */
+static void on_change_answer(struct signer_call *call, const char *issuer, struct bytes fields,
+                             const struct error *err) {
+        struct waiting_change *w = (struct waiting_change *) call;
+        struct signer_client *c = w->client;
+
+        (void) issuer;
+        (void) pthread_mutex_lock(&c->lock);
+        if (err) {
+                w->err = *err;
+        } else {
+                memcpy(w->frame, fields.data, fields.size);
+                w->size = fields.size;
+        }
+        w->done = true;
+        (void) pthread_cond_broadcast(&c->changed);
+        (void) pthread_mutex_unlock(&c->lock);
+}
+
+static int wait_for_change(struct signer_client *c, enum signer_message type, const char *issuer,
+                           struct waiting_change *w, struct error *err) {
+        int rc = 0;
+
+        (void) pthread_mutex_lock(&c->lock);
+        if (c->stopping || c->fd < 0) {
+                rc = error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
+                               "the signer is not there: it is being started again");
+        } else {
+                w->call.id = ++c->next_id;
+                w->call.deadline_ms = moment_monotonic_ms() + SIGNER_CHANGE_DEADLINE_MS;
+                put_in_flight(c, &w->call);
+                rc = send_call(c, &w->call, sign_change_encode(w->frame, type, w->call.id, issuer),
+                               err);
+        }
+        while (rc == 0 && !w->done) /* its deadline ends it, too */
+                (void) pthread_cond_wait(&c->changed, &c->lock);
+        (void) pthread_mutex_unlock(&c->lock);
+        if (rc < 0 || w->err.code == ERR_NONE)
+                return rc;
+        if (err)
+                *err = w->err;
+        return -1;
+}
+
+int signer_client_change(struct signer_client *c, enum signer_message type, const char *issuer,
+                         uint8_t *frame, struct sign_hello *ret, struct error *err) {
+        struct waiting_change w = { .call.done = on_change_answer, .client = c, .frame = frame };
+        struct frame_reader fields = { 0 };
+
+        if (wait_for_change(c, type, issuer, &w, err) < 0)
+                return -1;
+        fields.at = frame;
+        fields.end = frame + w.size;
+        return sign_hello_decode(&fields, ret, err);
 }
 
 /* ---- CRLs ---- */

@@ -90,6 +90,20 @@ CAD_CLEANUP_DONE(struct signed_crl, signed_crl_done)
 int signer_client_crl(struct signer_client *client, const struct sign_crl *wish,
                       struct signed_crl *ret, struct error *err);
 
+#define SIGNER_CHANGE_DEADLINE_MS 60000 /* for another intermediate: an RSA key takes a while */
+
+/**
+ * signer_client_change() - have another intermediate made, or have the standby become the active one, and wait for it
+ * @type:   SIGNER_PREPARE or SIGNER_ACTIVATE
+ * @issuer: whose turn it is; "": the standby's
+ * @frame:  SIGNER_FRAME_MAX octets of the caller, into which @ret has its views: the CA as it is now
+ * @err:    ERR_SIGNER_UNAVAILABLE (then it may have been done, and the next hello tells), ERR_STOPPING, ERR_OVERLOADED; ERR_STATE_CONFLICT
+ *          (there is a standby, there is none, it is retired, the root key is away: its text says which), ERR_NOT_FOUND, ERR_CA_EXPIRED,
+ *          ERR_CLOCK, ERR_STORE, ERR_STORE_FULL
+ */
+int signer_client_change(struct signer_client *client, enum signer_message type, const char *issuer,
+                         uint8_t *frame, struct sign_hello *ret, struct error *err);
+
 /**
  * signer_client_anchors() - send an anchor of the audit for the signer's log, or only ask for those that there are, and wait:
  * SIGNER_DEADLINE_MS at most

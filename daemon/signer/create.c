@@ -111,10 +111,12 @@ struct making {
         struct buffer root_der;
         struct cert root;
         char replaces[2 * SHA256_SIZE + 1];
+        bool root_key_lent;
 };
 
 static void making_done(struct making *m) {
-        m->root_key = private_key_free(m->root_key);
+        if (!m->root_key_lent)
+                m->root_key = private_key_free(m->root_key);
         buffer_done(&m->root_der);
         m->folder_fd = fd_close(m->folder_fd);
 }
@@ -295,17 +297,14 @@ static int make_intermediate(struct making *m, int number, struct error *err) {
 }
 
 static int write_conf(struct making *m, struct error *err) {
-        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        char intermediates[] = "int-1 int-2", active[] = "int-1";
+        const struct ca_conf conf = { .name = m->name,
+                                      .public_url = m->public_url,
+                                      .intermediates = intermediates,
+                                      .active = active,
+                                      .replaces = m->replaces[0] ? m->replaces : NULL };
 
-        buffer_format(
-                &text,
-                "# Made by cad init. The certificates beside it say the rest.\n[CA]\nName=%s\nPublicUrl=%s\n",
-                m->name, m->public_url);
-        buffer_format(&text, "Intermediates=int-1 int-2\nActive=int-1\n");
-        if (m->replaces[0])
-                buffer_format(&text, "Replaces=%s\n", m->replaces);
-        return text.failed ? error_no_memory(err)
-                           : file_replace(m->folder_fd, "ca.conf", buffer_bytes(&text), 0600, err);
+        return ca_conf_write(m->folder_fd, "ca.conf", &conf, err);
 }
 
 static bool name_ok(const char *name) {
@@ -318,12 +317,18 @@ static bool name_ok(const char *name) {
                 strcmp(text_printable(text, shown, sizeof(shown)), name) == 0;
 }
 
-static int choose_names(struct making *m, struct error *err) {
+static int choose_tag(struct making *m, struct error *err) {
         uint8_t tag[TAG_SIZE];
 
         if (gnutls_rnd(GNUTLS_RND_NONCE, tag, sizeof(tag)) < 0)
                 return error_set(err, ERR_CRYPTO, "no random numbers are to be had");
         (void) hex_encode(BYTES(tag, sizeof(tag)), m->tag);
+        return 0;
+}
+
+static int choose_names(struct making *m, struct error *err) {
+        if (choose_tag(m, err) < 0)
+                return -1;
         if (m->plan->name)
                 (void) snprintf(m->name, sizeof(m->name), "%s", m->plan->name);
         else
@@ -446,6 +451,43 @@ int ca_create(const struct ca_place *place, const struct ca_plan *plan, int64_t 
             ca_load(place->state_fd, plan->passphrase, &ca, err) < 0)
                 return -1;
         return ca_settle(place, ca, err);
+}
+
+/* ---- another intermediate ---- */
+
+/* As the active one is: kind of key, constraints, length of life. */
+static void plan_as(const struct ca_issuer *active, struct bytes passphrase, struct ca_plan *ret) {
+        *ret = (struct ca_plan){
+                .key_type = private_key_type(active->key),
+                .key_bits = private_key_type(active->key) == KEY_RSA ? private_key_bits(active->key)
+                                                                     : 0,
+                .intermediate_validity_s = active->cert.validity.not_after -
+                        active->cert.validity.not_before + 1,
+                .constraints = active->constraints,
+                .unconstrained = constraints_empty(active->constraints),
+                .passphrase = passphrase,
+        };
+}
+
+int ca_add_intermediate(int state_fd, const struct ca *ca, int number, struct bytes passphrase,
+                        int64_t now, struct error *err) {
+        struct ca_plan plan;
+        CAD_AUTO(making_done)
+        struct making m = {
+                .plan = &plan,
+                .now = now,
+                .root_key = ca->root_key,
+                .root_key_lent = true,
+                .root = ca->root,
+        };
+
+        plan_as(ca_issuer_find(ca, ""), passphrase, &plan);
+        (void) snprintf(m.name, sizeof(m.name), "%s", ca->name);
+        (void) snprintf(m.public_url, sizeof(m.public_url), "%s", ca->public_url);
+        m.folder_fd = folder_open(state_fd, CA_FOLDER, false, err);
+        if (m.folder_fd < 0 || choose_tag(&m, err) < 0)
+                return -1;
+        return make_intermediate(&m, number, err);
 }
 
 /* ---- witnesses ---- */

@@ -47,6 +47,16 @@ int ca_create(const struct ca_place *place, const struct ca_plan *plan, int64_t 
               struct error *err);
 
 /**
+ * ca_add_intermediate() - write key and certificate of another intermediate into the CA's folder; it is none before ca.conf names it
+ * @ca:         with the root's key
+ * @number:     of "int-N", which ca.conf does not name yet; files of that name, left by somebody who was cut off, are written over
+ * @passphrase: its key is encrypted with it; empty: it is not
+ * @err: ERR_CRYPTO, ERR_IO, ERR_STORE_FULL
+ */
+int ca_add_intermediate(int state_fd, const struct ca *ca, int number, struct bytes passphrase,
+                        int64_t now, struct error *err);
+
+/**
  * ca_settle() - put right what a crash during ca_create() left, and hold the CA against its witnesses; at each start
  * @ca: as loaded
  * @err: ERR_CA_INCOMPLETE where `ca-id` names another CA

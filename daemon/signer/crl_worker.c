@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -26,7 +27,7 @@ struct job {
 };
 
 struct crl_worker {
-        const struct ca *ca;
+        _Atomic(const struct ca *) ca;
         int state_fd;
         const struct crl_host *host;
         uint8_t *frame; /* the thread's */
@@ -128,7 +129,7 @@ int crl_worker_start(const struct ca *ca, int state_fd, const struct crl_host *h
                 free(w);
                 return error_no_memory(err);
         }
-        w->ca = ca;
+        atomic_init(&w->ca, ca);
         w->state_fd = state_fd;
         w->host = host;
         (void) pthread_mutex_init(&w->lock, NULL);
@@ -142,6 +143,10 @@ int crl_worker_start(const struct ca *ca, int state_fd, const struct crl_host *h
         (void) pthread_detach(thread);
         *ret = w;
         return 0;
+}
+
+void crl_worker_use(struct crl_worker *w, const struct ca *ca) {
+        atomic_store(&w->ca, ca);
 }
 
 int crl_worker_take(struct crl_worker *w, uint32_t id, struct sign_crl *wish, struct error *err) {

@@ -30,6 +30,9 @@ struct crl_host {
 int crl_worker_start(const struct ca *ca, int state_fd, const struct crl_host *host,
                      struct crl_worker **ret, struct error *err);
 
+/** crl_worker_use() - the CA has changed: from the next CRL on. @ca: borrowed as above */
+void crl_worker_use(struct crl_worker *worker, const struct ca *ca);
+
 /**
  * crl_worker_take() - have a CRL made; the answer goes out from the worker's thread
  * @wish: its entries_fd is taken, on success and failure

@@ -418,7 +418,7 @@ static int command_serve(struct session *s, struct error *err) {
             profiles_load(s->place.config_fd, s->place.config_fd >= 0 ? "profiles.d" : NULL,
                           &profiles, err) < 0)
                 return -1;
-        buffer_wipe(&s->passphrase);
+        options.passphrase = buffer_bytes(&s->passphrase);
         options.profiles = profiles;
         if (ca_probe(ca, profiles, moment_now(), err) < 0)
                 return -1;

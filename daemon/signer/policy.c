@@ -20,7 +20,7 @@ static int check_issuer(const struct ca *ca, const struct sign_issue *issue, int
         const struct ca_issuer *issuer = ca_issuer_find(ca, issue->issuer);
         char until[MOMENT_TEXT_MAX];
 
-        if (!issuer || issuer->state != SIGNER_ISSUER_ACTIVE)
+        if (!issuer || (issuer->state != SIGNER_ISSUER_ACTIVE && now_s > issuer->signs_until_s))
                 return error_set(err, ERR_CA_MISSING, "there is no active issuer '%s'",
                                  issue->issuer);
         if (now_s > issuer->cert.validity.not_after)

@@ -244,10 +244,11 @@ void signer_issuer_urls(const char *public_url, const char *id, char *crl_url, c
         (void) snprintf(issuer_url, CERT_URL_MAX, "%.200s/ca/%s.crt", public_url, id);
 }
 
-struct bytes sign_hello_encode(uint8_t *buffer, uint32_t id, const struct sign_hello *hello) {
+static struct bytes encode_ca(uint8_t *buffer, enum signer_message type, uint32_t id,
+                              const struct sign_hello *hello) {
         struct frame_writer w;
 
-        frame_begin(&w, buffer, SIGNER_HELLO_OK, id);
+        frame_begin(&w, buffer, type, id);
         frame_put(&w, bytes_of(hello->ca_id));
         frame_put(&w, bytes_of(hello->replaces));
         frame_put(&w, bytes_of(hello->name));
@@ -264,6 +265,34 @@ struct bytes sign_hello_encode(uint8_t *buffer, uint32_t id, const struct sign_h
                 frame_put(&w, hello->issuers[i].der);
         }
         return frame_end(&w);
+}
+
+struct bytes sign_hello_encode(uint8_t *buffer, uint32_t id, const struct sign_hello *hello) {
+        return encode_ca(buffer, SIGNER_HELLO_OK, id, hello);
+}
+
+struct bytes sign_ca_encode(uint8_t *buffer, uint32_t id, const struct sign_hello *hello) {
+        return encode_ca(buffer, SIGNER_CA_OK, id, hello);
+}
+
+struct bytes sign_change_encode(uint8_t *buffer, enum signer_message type, uint32_t id,
+                                const char *issuer) {
+        struct frame_writer w;
+
+        frame_begin(&w, buffer, type, id);
+        frame_put(&w, bytes_of(issuer));
+        return frame_end(&w);
+}
+
+int sign_change_decode(struct frame_reader *fields, char ret_issuer[SIGNER_ISSUER_MAX],
+                       struct error *err) {
+        char issuer[SIGNER_ISSUER_MAX];
+
+        frame_get_text(fields, issuer, sizeof(issuer));
+        if (!frame_done(fields))
+                return malformed("PREPARE or ACTIVATE", err);
+        memcpy(ret_issuer, issuer, sizeof(issuer));
+        return 0;
 }
 
 int sign_hello_decode(struct frame_reader *fields, struct sign_hello *ret, struct error *err) {

@@ -14,6 +14,8 @@
  *       │ ◀────────── CRL_OK + descriptor (id 3) │   the DER in another, when it is made; issuing goes on meanwhile
  *       │ ANCHOR (id 4) ─────────────────────▶ │   the end of the audit's chain, for the signer's log
  *       │ ◀─────────────── ANCHORS_OK (id 4)   │   the anchors that there are; ANCHORS only asks for them
+ *       │ PREPARE, ACTIVATE (id 5) ──────────▶ │   another intermediate; the standby's turn
+ *       │ ◀──────────────────── CA_OK (id 5)   │   the CA as it is now, as in HELLO_OK
  *
  * One frame is one SOCK_SEQPACKET datagram: a header, then fields. All numbers are big-endian. A field is a
  * 32-bit length and so many octets; a number is a field of 8 octets. The reader remembers failure: short,
@@ -45,11 +47,14 @@ enum signer_message {
         SIGNER_CRL = 4,
         SIGNER_ANCHOR = 5,
         SIGNER_ANCHORS = 6,
+        SIGNER_PREPARE = 7,
+        SIGNER_ACTIVATE = 8,
         SIGNER_HELLO_OK = 65,
         SIGNER_CERTIFICATE = 66,
         SIGNER_STATUS_OK = 67,
         SIGNER_CRL_OK = 68,
         SIGNER_ANCHORS_OK = 69,
+        SIGNER_CA_OK = 70,
         SIGNER_ERROR = 127,
 };
 
@@ -154,7 +159,18 @@ struct sign_hello {
 };
 
 struct bytes sign_hello_encode(uint8_t *buffer, uint32_t id, const struct sign_hello *hello);
+/** sign_ca_encode() - the same fields as the answer to PREPARE and ACTIVATE; sign_hello_decode() reads both */
+struct bytes sign_ca_encode(uint8_t *buffer, uint32_t id, const struct sign_hello *hello);
 int sign_hello_decode(struct frame_reader *fields, struct sign_hello *ret, struct error *err);
+
+/* ---- intermediates ---- */
+
+/** sign_change_encode() - PREPARE or ACTIVATE. @issuer: whose turn it is, "": the standby's; PREPARE names none */
+struct bytes sign_change_encode(uint8_t *buffer, enum signer_message type, uint32_t id,
+                                const char *issuer);
+/** sign_change_decode() - @err: ERR_MESSAGE_MALFORMED */
+int sign_change_decode(struct frame_reader *fields, char ret_issuer[SIGNER_ISSUER_MAX],
+                       struct error *err);
 
 /**
  * signer_issuer_urls() - where CRL and certificate of an issuer are fetched: both ends must write the same

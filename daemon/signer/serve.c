@@ -24,6 +24,7 @@
 #include "daemon/signer/clock.h"
 #include "daemon/signer/crl_worker.h"
 #include "daemon/signer/policy.h"
+#include "daemon/signer/rotation.h"
 #include "daemon/signer/sandbox.h"
 #include "daemon/signer/signlog.h"
 #include "lib/base/file.h"
@@ -47,8 +48,8 @@
 
 struct signer {
         int socket_fd, state_fd, config_fd, ended_fd;
-        const struct ca *ca;
-        int64_t ca_from_s; /* all that it signs with is valid since then */
+        _Atomic(const struct ca *) ca; /* another one after a rotation */
+        int64_t ca_from_s;             /* all that it signs with is valid since then */
         _Atomic(struct profile_set *) profiles;
         pthread_rwlock_t profiles_lock;
         atomic_bool synchronised;    /* as adjtimex(2) says */
@@ -72,6 +73,7 @@ struct signer {
         pthread_cond_t settled;            /* by the monotonic clock */
 
         struct crl_worker *crl_worker;
+        struct rotation *rotation;
         int tick_fd; /* has the keeper tick at once */
 };
 
@@ -164,6 +166,14 @@ static struct bytes on_issue(struct signer *s, uint32_t id, struct frame_reader 
         return rc < 0 ? BYTES_NONE : sign_certificate_encode(out, id, issuer, buffer_bytes(&der));
 }
 
+static void describe_ca(struct signer *s, struct sign_hello *ret) {
+        ca_hello(s->ca, ret);
+        (void) pthread_mutex_lock(&s->lock);
+        ret->issued = s->mark.issued;
+        (void) pthread_mutex_unlock(&s->lock);
+        ret->uid = (int64_t) geteuid();
+}
+
 static struct bytes on_hello(struct signer *s, uint32_t id, struct frame_reader *fields,
                              uint8_t *out, struct error *err) {
         struct sign_hello hello;
@@ -172,11 +182,7 @@ static struct bytes on_hello(struct signer *s, uint32_t id, struct frame_reader 
                 (void) error_set(err, ERR_MESSAGE_MALFORMED, "a HELLO carries no fields");
                 return BYTES_NONE;
         }
-        ca_hello(s->ca, &hello);
-        (void) pthread_mutex_lock(&s->lock);
-        hello.issued = s->mark.issued;
-        (void) pthread_mutex_unlock(&s->lock);
-        hello.uid = (int64_t) geteuid();
+        describe_ca(s, &hello);
         return sign_hello_encode(out, id, &hello);
 }
 
@@ -343,6 +349,73 @@ static int settle_crl(void *context, struct error *err) {
         return rc;
 }
 
+/* ---- intermediates: rotation.c changes them; this is what it shares with the rest ---- */
+
+static struct bytes take_change(struct signer *s, enum signer_message type, uint32_t id,
+                                struct frame_reader *fields, struct error *err) {
+        char issuer[SIGNER_ISSUER_MAX];
+
+        if (sign_change_decode(fields, issuer, err) < 0)
+                return BYTES_NONE;
+        if (type == SIGNER_PREPARE && issuer[0]) {
+                (void) error_set(err, ERR_MESSAGE_MALFORMED, "PREPARE names no issuer");
+                return BYTES_NONE;
+        }
+        return rotation_take(s->rotation, type, id, issuer, err) < 0 ? BYTES_NONE : ANSWERED_LATER;
+}
+
+static struct bytes on_prepare(struct signer *s, uint32_t id, struct frame_reader *fields,
+                               uint8_t *out, struct error *err) {
+        (void) out;
+        return take_change(s, SIGNER_PREPARE, id, fields, err);
+}
+
+static struct bytes on_activate(struct signer *s, uint32_t id, struct frame_reader *fields,
+                                uint8_t *out, struct error *err) {
+        (void) out;
+        return take_change(s, SIGNER_ACTIVATE, id, fields, err);
+}
+
+static int admit_change(void *context, const char *line, struct error *err) {
+        struct signer *s = context;
+        int64_t now_ms = moment_now_ms();
+        int rc;
+
+        (void) pthread_mutex_lock(&s->lock);
+        rc = judge_clock(s, now_ms, err);
+        if (rc == 0) {
+                rc = signlog_change(s->log, now_ms / 1000, line, err);
+                s->log_error = rc < 0 ? *err : (struct error){ 0 };
+        }
+        (void) pthread_mutex_unlock(&s->lock);
+        return rc;
+}
+
+static int probe_change(void *context, const struct ca *ca, struct error *err) {
+        struct signer *s = context;
+        int rc;
+
+        (void) pthread_rwlock_rdlock(&s->profiles_lock);
+        rc = ca_probe(ca, atomic_load(&s->profiles), moment_now(), err);
+        (void) pthread_rwlock_unlock(&s->profiles_lock);
+        return rc;
+}
+
+/* A thread that has begun with the one before goes on with it: that one stays. */
+static void use_ca(void *context, struct ca *ca) {
+        struct signer *s = context;
+
+        atomic_store(&s->ca, ca);
+        crl_worker_use(s->crl_worker, ca);
+}
+
+static struct bytes tell_ca(void *context, uint32_t id, uint8_t *frame) {
+        struct sign_hello hello;
+
+        describe_ca(context, &hello);
+        return sign_ca_encode(frame, id, &hello);
+}
+
 static bool is_signing(void *context) {
         struct signer *s = context;
 
@@ -351,8 +424,9 @@ static bool is_signing(void *context) {
 }
 
 static const message_handler handlers[] = {
-        [SIGNER_HELLO] = on_hello,   [SIGNER_ISSUE] = on_issue,     [SIGNER_STATUS] = on_status,
-        [SIGNER_ANCHOR] = on_anchor, [SIGNER_ANCHORS] = on_anchors, [SIGNER_CRL] = on_crl,
+        [SIGNER_HELLO] = on_hello,     [SIGNER_ISSUE] = on_issue,       [SIGNER_STATUS] = on_status,
+        [SIGNER_ANCHOR] = on_anchor,   [SIGNER_ANCHORS] = on_anchors,   [SIGNER_CRL] = on_crl,
+        [SIGNER_PREPARE] = on_prepare, [SIGNER_ACTIVATE] = on_activate,
 };
 
 static void complain(struct signer *s, const struct error *err) {
@@ -407,7 +481,7 @@ static void send_answer(struct signer *s, struct bytes reply, int fd) {
         }
 }
 
-static void send_crl(void *context, struct bytes reply, int fd) {
+static void send_later(void *context, struct bytes reply, int fd) {
         send_answer(context, reply, fd);
 }
 
@@ -559,15 +633,16 @@ static void keep(struct signer *s, int signal_fd, struct clock_mark written) {
 
 /* The mark on disk may be a second behind the log, or be lost: the newest of what there is counts. */
 static int restore_mark(struct signer *s, int64_t log_last_s, struct error *err) {
+        const struct ca *ca = s->ca;
         struct error missing = { 0 };
 
         if (clock_mark_read(s->state_fd, &s->mark, &missing) < 0 && missing.code != ERR_NOT_FOUND) {
                 *err = missing;
                 return -1;
         }
-        for (size_t i = 0; i < s->ca->issuer_count; i++)
-                if (s->ca_from_s < s->ca->issuers[i].cert.validity.not_before)
-                        s->ca_from_s = s->ca->issuers[i].cert.validity.not_before;
+        for (size_t i = 0; i < ca->issuer_count; i++)
+                if (s->ca_from_s < ca->issuers[i].cert.validity.not_before)
+                        s->ca_from_s = ca->issuers[i].cert.validity.not_before;
         if (s->mark.latest_ms < s->ca_from_s * 1000)
                 s->mark.latest_ms = s->ca_from_s * 1000;
         if (s->mark.latest_ms < log_last_s * 1000)
@@ -596,14 +671,21 @@ static int start_threads(struct signer *s, struct error *err) {
         return 0;
 }
 
-/* The one who makes CRLs first: a wish for one may be the first frame. */
-static int start_all(struct signer *s, struct error *err) {
+/* Those who make CRLs and intermediates first: a wish for one may be the first frame. */
+static int start_all(struct signer *s, const struct serve_options *options, struct error *err) {
         static struct crl_host host = {
-                .admit = admit_crl, .settle = settle_crl, .answer = send_crl, .busy = is_signing
+                .admit = admit_crl, .settle = settle_crl, .answer = send_later, .busy = is_signing
         };
+        static struct rotation_host rotation_host = { .admit = admit_change,
+                                                      .probe = probe_change,
+                                                      .use = use_ca,
+                                                      .tell = tell_ca,
+                                                      .answer = send_later };
 
-        host.context = s;
-        if (crl_worker_start(s->ca, s->state_fd, &host, &s->crl_worker, err) < 0)
+        host.context = rotation_host.context = s;
+        if (crl_worker_start(options->ca, s->state_fd, &host, &s->crl_worker, err) < 0 ||
+            rotation_start(options->ca, s->state_fd, options->passphrase, &rotation_host,
+                           &s->rotation, err) < 0)
                 return -1;
         return start_threads(s, err);
 }
@@ -675,7 +757,7 @@ int serve(const struct serve_options *options, struct error *err) {
             sandbox_enter(SANDBOX_PROCESS, err) < 0)
                 return -1;
         written = s.mark;
-        if (start_all(&s, err) < 0)
+        if (start_all(&s, options, err) < 0)
                 return -1;
         keep(&s, signal_fd, written);
         tick(&s, &(struct clock_mark){ 0 });

@@ -11,7 +11,9 @@ struct serve_options {
         int socket_fd; /* SOCK_SEQPACKET to cad */
         int state_fd;  /* the signer's state directory */
         int config_fd; /* the configuration folder, or -1 */
-        const struct ca *ca;
+        struct ca *ca;
+        struct bytes
+                passphrase; /* of its keys, for that of another intermediate; empty: they are not encrypted */
         struct profile_set *profiles; /* taken */
         uint32_t per_hour;            /* 0: no limit */
 };

@@ -323,6 +323,16 @@ int signlog_crl(struct signlog *log, int64_t now_s, const char *issuer, const st
         return write_line(log, buffer_bytes(&line), err);
 }
 
+int signlog_change(struct signlog *log, int64_t now_s, const char *what, struct error *err) {
+        CAD_AUTO(buffer_done) struct buffer line = { 0 };
+        char now[MOMENT_TEXT_MAX];
+
+        buffer_format(&line, "%s %s\n", moment_format(now_s, now), what);
+        if (line.failed)
+                return error_no_memory(err);
+        return write_line(log, buffer_bytes(&line), err);
+}
+
 const struct signlog_seen *signlog_seen(const struct signlog *log) {
         return &log->seen;
 }

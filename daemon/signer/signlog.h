@@ -5,6 +5,8 @@
  *
  *      2026-11-21T18:01:00Z audit number=12 hash=SHA-256 of the audit's chain up to this row
  *      2026-11-21T18:02:00Z crl issuer=int-1 number=1795284120 entries=3 this-update=… next-update=…
+ *      2026-11-21T18:03:00Z intermediate serial=01… issuer=root id=int-3 key=SHA256-of-SPKI until=…
+ *      2026-11-21T18:04:00Z activate id=int-2 retires=int-1
  *
  * Words are separated by single spaces, names by commas; a comma, a space or a backslash inside a name is written as \2c, \20 or \5c. Names
  * that do not fit the line end it as a number: names=a.lan,b.lan,+98.
@@ -48,6 +50,9 @@ int signlog_audit(struct signlog *log, const struct audit_anchor *anchor, struct
 /** signlog_crl() - one line with a CRL whose number is set and whose entries were measured; @err: as signlog_issue() */
 int signlog_crl(struct signlog *log, int64_t now_s, const char *issuer, const struct crl_wish *wish,
                 struct error *err);
+
+/** signlog_change() - one line about an intermediate, as in the format above, without the time; @err: as signlog_issue() */
+int signlog_change(struct signlog *log, int64_t now_s, const char *what, struct error *err);
 
 /** struct signlog_seen - what the lines that were read at start tell of */
 struct signlog_seen {

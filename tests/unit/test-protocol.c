@@ -27,6 +27,7 @@ union results {
         } crl_ok;
         struct audit_anchor anchor;
         struct sign_anchors anchors;
+        char issuer[SIGNER_ISSUER_MAX];
 };
 
 static struct bytes put_issue(uint32_t id) {
@@ -80,6 +81,27 @@ static struct bytes put_hello(uint32_t id) {
         };
 
         return sign_hello_encode(frame, id, &hello);
+}
+
+static struct bytes put_ca(uint32_t id) {
+        struct sign_hello hello = {
+                .ca_id = "ab",
+                .name = "Home CA",
+                .root = BYTES_LITERAL("root"),
+                .issuer_count = 2,
+                .issuers = { { "int-1", SIGNER_ISSUER_RETIRED, BYTES_LITERAL("one") },
+                             { "int-2", SIGNER_ISSUER_ACTIVE, BYTES_LITERAL("two") } }
+        };
+
+        return sign_ca_encode(frame, id, &hello);
+}
+
+static struct bytes put_change(uint32_t id) {
+        return sign_change_encode(frame, SIGNER_ACTIVATE, id, "int-2");
+}
+
+static int get_change(struct frame_reader *fields, union results *ret, struct error *err) {
+        return sign_change_decode(fields, ret->issuer, err);
 }
 
 static int get_hello(struct frame_reader *fields, union results *ret, struct error *err) {
@@ -160,6 +182,8 @@ static const struct {
         { "CRL_OK", SIGNER_CRL_OK, put_crl_ok, get_crl_ok },
         { "ANCHOR", SIGNER_ANCHOR, put_anchor, get_anchor },
         { "ANCHORS_OK", SIGNER_ANCHORS_OK, put_anchors, get_anchors },
+        { "ACTIVATE", SIGNER_ACTIVATE, put_change, get_change },
+        { "CA_OK", SIGNER_CA_OK, put_ca, get_hello },
 };
 
 static void set_length(uint8_t *at, size_t size) {
@@ -267,6 +291,15 @@ START_TEST(a_good_message_is_read_as_it_was_written) {
                 ck_assert_int_eq(ret.anchors.list[1].number, INT64_MAX);
                 ck_assert_uint_eq(ret.anchors.list[1].hash[0], 3);
                 break;
+        case SIGNER_ACTIVATE:
+                ck_assert_str_eq(ret.issuer, "int-2");
+                break;
+        case SIGNER_CA_OK:
+                ck_assert_int_eq(ret.hello.issuers[0].state, SIGNER_ISSUER_RETIRED);
+                ck_assert_int_eq(ret.hello.issuers[1].state, SIGNER_ISSUER_ACTIVE);
+                break;
+        case SIGNER_PREPARE:
+                ck_abort_msg("this is an ACTIVATE with no issuer");
         case SIGNER_HELLO:
         case SIGNER_STATUS:
         case SIGNER_ANCHORS:
