@@ -95,6 +95,7 @@ extern const struct command cmd_issue;
 extern const struct command cmd_cert_list;
 extern const struct command cmd_cert_show;
 extern const struct command cmd_cert_sign;
+extern const struct command cmd_cert_export;
 extern const struct command cmd_cert_revoke;
 extern const struct command cmd_cert_renew;
 extern const struct command cmd_ca_show;

@@ -2,7 +2,6 @@
  * cactl issue: key, request and certificate in one step, here. The key never leaves this machine, and nothing is
  * written before the certificate that came back was found to be for this key and these names.
  */
-#include <gnutls/crypto.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,6 @@
 #include <unistd.h>
 
 #include "api.h"
-#include "ask.h"
 #include "cactl.h"
 #include "files.h"
 #include "issued.h"
@@ -20,11 +18,11 @@
 #include "lib/pki/dn.h"
 #include "lib/pki/pem.h"
 #include "output.h"
+#include "password.h"
 #include "pkcs12.h"
 #include "show.h"
 
-#define BASE_MAX 200     /* bytes of a file name before "-key.pem" */
-#define PASSWORD_MAX 256 /* bytes with NUL */
+#define BASE_MAX 200 /* bytes of a file name before "-key.pem" */
 #define RSA_SLOW_BITS 3072
 
 static const struct option options[] = {
@@ -41,9 +39,7 @@ static const struct option options[] = {
         { "validity", "TIME", "the same as 90d, 12h, 2y" },
         { "label", "TEXT", "a note that the CA keeps with it" },
         { "p12", NULL, "a PKCS#12 file too, for browsers, phones and Java" },
-        { "p12-password-file", "FILE", "its password; '-' reads standard input" },
-        { "p12-ask", NULL, "ask for its password (default: one is made and shown once)" },
-        { "p12-legacy", NULL, "encrypt it as programs before 2018 want it (3DES)" },
+        PASSWORD_OPTIONS,
         { 0 },
 };
 
@@ -57,14 +53,12 @@ struct plan {
         unsigned key_bits;
         char base[BASE_MAX + 1];
         char certificate[FILE_NAME_MAX], key[FILE_NAME_MAX], p12[FILE_NAME_MAX];
-        bool wants_p12;
-        bool password_made;
-        char password[PASSWORD_MAX];
+        struct password password;
 };
 
 static void plan_done(struct plan *plan) {
         san_list_done(&plan->names);
-        explicit_bzero(plan->password, sizeof(plan->password));
+        password_done(&plan->password);
 }
 CAD_CLEANUP_DONE(struct plan, plan_done)
 
@@ -162,79 +156,8 @@ static enum result plan_files(const struct client *c, struct plan *plan) {
         return DONE;
 }
 
-/* ---- the password of a PKCS#12 file ---- */
-
-/* Five groups of four of 32 characters that are not mistaken for each other: 100 bits. */
-static enum result password_make(struct plan *plan) {
-        static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
-        uint8_t random[20];
-        size_t used = 0;
-
-        if (gnutls_rnd(GNUTLS_RND_KEY, random, sizeof(random)) < 0)
-                return fail(REFUSED, "no random numbers for a password");
-        for (size_t i = 0; i < sizeof(random); i++) {
-                if (i && i % 4 == 0)
-                        plan->password[used++] = '-';
-                plan->password[used++] = letters[random[i] % 32];
-        }
-        plan->password[used] = '\0';
-        plan->password_made = true;
-        explicit_bzero(random, sizeof(random));
-        return DONE;
-}
-
-static enum result password_take(struct plan *plan, struct bytes text) {
-        while (text.size && (text.data[text.size - 1] == '\n' || text.data[text.size - 1] == '\r'))
-                text.size--;
-        if (text.size == 0 || text.size >= sizeof(plan->password) ||
-            memchr(text.data, '\0', text.size) || !utf8_valid(text))
-                return fail(REFUSED, "the password has to be 1 to %d bytes of UTF-8",
-                            PASSWORD_MAX - 1);
-        memcpy(plan->password, text.data, text.size);
-        plan->password[text.size] = '\0';
-        return DONE;
-}
-
-static enum result password_read(struct plan *plan, const char *path) {
-        CAD_AUTO(buffer_wipe) struct buffer text = { 0 };
-        struct error err = { 0 };
-
-        if (input_read(path, &text, &err) < 0)
-                return fail_error(&err);
-        return password_take(plan, buffer_bytes(&text));
-}
-
-static enum result password_ask(struct plan *plan) {
-        char once[PASSWORD_MAX], again[PASSWORD_MAX];
-        enum result result;
-
-        if (!terminal_on(STDIN_FILENO))
-                return fail(WRONG_USAGE,
-                            "--p12-ask wants a terminal: --p12-password-file FILE goes without");
-        if (ask_hidden("Password for the PKCS#12 file", once, sizeof(once)) < 0 ||
-            ask_hidden("The same again", again, sizeof(again)) < 0)
-                result = fail(REFUSED, "no password was given");
-        else if (!text_equal(once, again))
-                result = fail(REFUSED, "the two are not the same: nothing was done, start again");
-        else
-                result = password_take(plan, bytes_of(once));
-        explicit_bzero(once, sizeof(once));
-        explicit_bzero(again, sizeof(again));
-        return result;
-}
-
 static enum result plan_p12(const struct client *c, struct plan *plan) {
-        const char *file = option_value(c, "p12-password-file");
-
-        plan->wants_p12 = option_given(c, "p12") || file || option_given(c, "p12-ask") ||
-                option_given(c, "p12-legacy");
-        if (!plan->wants_p12)
-                return DONE;
-        if (file && option_given(c, "p12-ask"))
-                return fail(WRONG_USAGE, "--p12-password-file and --p12-ask: give one of them");
-        if (file)
-                return password_read(plan, file);
-        return option_given(c, "p12-ask") ? password_ask(plan) : password_make(plan);
+        return password_plan(c, option_given(c, "p12"), &plan->password);
 }
 
 static enum result plan_make(const struct client *c, struct plan *plan) {
@@ -255,7 +178,7 @@ static enum result plan_make(const struct client *c, struct plan *plan) {
 
 static enum result check_places(const struct plan *plan, struct file_set *files) {
         const char *const names[] = { plan->key, plan->certificate,
-                                      plan->wants_p12 ? plan->p12 : NULL };
+                                      plan->password.wanted ? plan->p12 : NULL };
         struct error err = { 0 };
 
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -344,9 +267,9 @@ static int stage_p12(const struct client *c, struct file_set *files, const struc
                      const struct issued *issued, struct bytes key_pem, struct error *err) {
         CAD_AUTO(buffer_wipe) struct buffer der = { 0 };
 
-        if (!plan->wants_p12)
+        if (!plan->password.wanted)
                 return 0;
-        if (pkcs12_make(key_pem, &issued->chain, plan->base, plan->password,
+        if (pkcs12_make(key_pem, &issued->chain, plan->base, plan->password.text,
                         option_given(c, "p12-legacy"), &der, err) < 0)
                 return -1;
         return file_set_stage(files, plan->p12, buffer_bytes(&der), 0600, err);
@@ -371,11 +294,11 @@ static void report(const struct client *c, const struct plan *plan, const struct
         names_text(&plan->names, &names);
         fact("certificate", TONE_STRONG, "%s%s", prefix, plan->certificate);
         fact("key", TONE_STRONG, "%s%s", prefix, plan->key);
-        if (plan->wants_p12)
+        if (plan->password.wanted)
                 fact("PKCS#12", TONE_STRONG, "%s%s", prefix, plan->p12);
-        if (plan->password_made)
+        if (plan->password.made)
                 fact("password", TONE_PLAIN, "%s  (of the PKCS#12 file; it is shown this once)",
-                     plan->password);
+                     plan->password.text);
         fact("root", TONE_STRONG, "%sroot.pem", prefix);
         fact("names", TONE_PLAIN, "%s", buffer_string(&names));
         fact("profile", TONE_PLAIN, "%s", plan->profile);
@@ -398,8 +321,8 @@ static void tell(const struct client *c, const struct plan *plan, const struct i
         if (c->json)
                 put_json(answer);
         /* it is nowhere else: not even --quiet may lose it */
-        if (plan->password_made)
-                (void) fprintf(stderr, "password of %s: %s\n", plan->p12, plan->password);
+        if (plan->password.made)
+                (void) fprintf(stderr, "password of %s: %s\n", plan->p12, plan->password.text);
 }
 
 /* The certificate is there, its key will be gone: say so, for the CA still counts it. */

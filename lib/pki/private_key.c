@@ -21,6 +21,8 @@
         600000u /* OWASP's number of 2023 for HMAC-SHA-256; 70 ms with SHA instructions, half a second without */
 #define SALT_SIZE 16u
 #define AES_BLOCK 16u
+#define EC_OCTETS_MAX 66u /* of a private value: P-521 */
+#define PKCS8_EC_MAX 512u /* octets: P-521 has 241 */
 #define AES_256_KEY 32u
 
 struct private_key {
@@ -463,18 +465,67 @@ static int put_encrypted(struct bytes pkcs8, struct bytes passphrase, struct buf
         return 0;
 }
 
+/*
+ * RFC 5915 §3: the private value has as many octets as the curve's order, always. GnuTLS 3.7 writes it as an INTEGER: one octet more for
+ * one key in two, one less for one in 256, and strict readers (firmware, cryptography) take only what the RFC says. RSA and Ed25519 stay.
+ */
+static int put_plain(const struct private_key *key, struct bytes pkcs8, struct buffer *ret) {
+        struct der_reader outer = der_reader(pkcs8), info = der_enter(&outer, DER_SEQUENCE);
+        struct bytes version = der_get_element(&info, DER_INTEGER);
+        struct bytes algorithm = der_get_element(&info, DER_SEQUENCE);
+        struct der_reader wrapped = der_enter(&info, DER_OCTET_STRING);
+        struct der_reader ec = der_enter(&wrapped, DER_SEQUENCE);
+        struct bytes ec_version = der_get_element(&ec, DER_INTEGER);
+        struct bytes value = der_get(&ec, DER_OCTET_STRING);
+        struct bytes rest = BYTES(ec.at, ec.end - ec.at);
+        uint8_t octets[PKCS8_EC_MAX], fixed[EC_OCTETS_MAX] = { 0 };
+        size_t size = (key->bits + 7) / 8;
+        struct der_writer w;
+
+        if (key->type == KEY_RSA || key->type == KEY_ED25519) {
+                buffer_append(ret, pkcs8);
+                return 0;
+        }
+        for (; value.size > size && value.data[0] == 0; value.size--)
+                value.data++;
+        if (ec.failed || info.failed || value.size == 0 || value.size > size ||
+            size > sizeof(fixed))
+                return -1;
+        memcpy(fixed + size - value.size, value.data, value.size);
+        der_writer_init(&w, octets, sizeof(octets));
+        der_put_raw(&w, rest);
+        der_put(&w, DER_OCTET_STRING, BYTES(fixed, size));
+        der_put_raw(&w, ec_version);
+        der_wrap(&w, DER_SEQUENCE, 0);
+        der_wrap(&w, DER_OCTET_STRING, 0);
+        der_put_raw(&w, algorithm);
+        der_put_raw(&w, version);
+        der_wrap(&w, DER_SEQUENCE, 0);
+        if (!w.failed)
+                buffer_append(ret, der_writer_bytes(&w));
+        gnutls_memset(octets, 0, sizeof(octets));
+        gnutls_memset(fixed, 0, sizeof(fixed));
+        return w.failed ? -1 : 0;
+}
+
 int private_key_to_pem(const struct private_key *key, struct bytes passphrase, struct buffer *ret,
                        struct error *err) {
         CAD_AUTO(datum_wipe) gnutls_datum_t pkcs8 = { NULL, 0 };
+        CAD_AUTO(buffer_wipe) struct buffer plain = { 0 };
         int rc;
 
         rc = gnutls_x509_privkey_export2_pkcs8(key->x509, GNUTLS_X509_FMT_DER, /* password= */ NULL,
                                                GNUTLS_PKCS_PLAIN, &pkcs8);
         if (rc < 0)
                 return crypto_error(err, rc, "write a private key");
+        if (put_plain(key, BYTES(pkcs8.data, pkcs8.size), &plain) < 0)
+                return error_set(err, ERR_CRYPTO,
+                                 "the private key is written in a way that is not known here");
+        if (plain.failed)
+                return error_no_memory(err);
         if (passphrase.size == 0)
-                pem_append(ret, "PRIVATE KEY", BYTES(pkcs8.data, pkcs8.size));
-        else if (put_encrypted(BYTES(pkcs8.data, pkcs8.size), passphrase, ret, err) < 0)
+                pem_append(ret, "PRIVATE KEY", buffer_bytes(&plain));
+        else if (put_encrypted(buffer_bytes(&plain), passphrase, ret, err) < 0)
                 return -1;
         return ret->failed ? error_no_memory(err) : 0;
 }

@@ -1067,11 +1067,49 @@ START_TEST(an_rsa_key_of_a_size_that_would_be_refused_is_not_made) {
 }
 END_TEST
 
+/* GnuTLS writes an octet more for one key in two, and fewer for one in 256 (RFC 5915 §3). */
+START_TEST(a_private_value_has_as_many_octets_as_the_curve) {
+        static const struct {
+                enum key_type type;
+                size_t size;
+        } curves[] = { { KEY_ECDSA_P256, 32 }, { KEY_ECDSA_P384, 48 }, { KEY_ECDSA_P521, 66 } };
+
+        for (int n = 0; n < 40; n++) {
+                CAD_AUTO(private_key_free) struct private_key *key = NULL, *again = NULL;
+                CAD_AUTO(buffer_wipe) struct buffer pem = { 0 }, der = { 0 };
+                CAD_AUTO(buffer_done) struct buffer spki = { 0 }, spki_again = { 0 };
+                struct der_reader outer, info, wrapped, ec;
+                struct error err = { 0 };
+                char label[PEM_LABEL_MAX];
+                struct bytes rest;
+
+                ck_ok(private_key_generate(curves[_i].type, 0, &key, &err), err);
+                ck_ok(private_key_to_pem(key, BYTES_NONE, &pem, &err), err);
+                rest = buffer_bytes(&pem);
+                ck_assert_int_eq(pem_next(&rest, label, &der, &err), 1);
+                outer = der_reader(buffer_bytes(&der));
+                info = der_enter(&outer, DER_SEQUENCE);
+                (void) der_get_uint(&info);
+                (void) der_get(&info, DER_SEQUENCE);
+                wrapped = der_enter(&info, DER_OCTET_STRING);
+                ec = der_enter(&wrapped, DER_SEQUENCE);
+                ck_assert_uint_eq(der_get_uint(&ec), 1);
+                ck_assert_uint_eq(der_get(&ec, DER_OCTET_STRING).size, curves[_i].size);
+                ck_assert(!ec.failed && der_done(&wrapped) && der_done(&info) && der_done(&outer));
+                ck_ok(private_key_from_pem(buffer_bytes(&pem), BYTES_NONE, &again, &err), err);
+                ck_ok(private_key_spki(key, &spki, &err), err);
+                ck_ok(private_key_spki(again, &spki_again, &err), err);
+                ck_assert(bytes_equal(buffer_bytes(&spki), buffer_bytes(&spki_again)));
+        }
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("key");
         TCase *tc = tcase_create("key");
 
         tcase_set_timeout(tc, 60);
+        tcase_add_loop_test(tc, a_private_value_has_as_many_octets_as_the_curve, 0, 3);
         tcase_add_unchecked_fixture(tc, set_up, tear_down);
         tcase_add_loop_test(tc, rsa_keys_are_taken_or_refused_with_their_reason, 0,
                             ARRAY_SIZE(rsa_rows));
