@@ -254,9 +254,17 @@ enum result api_save(struct client *c, const struct http_request *request, uint6
 }
 
 enum result api_post(struct client *c, const char *path, const json_t *body, json_t **ret) {
-        CAD_AUTO(free_text) char *text = json_dumps(body, JSON_COMPACT);
         uint8_t octets[IDEMPOTENCY_KEY_OCTETS];
         char key[2 * IDEMPOTENCY_KEY_OCTETS + 1];
+
+        if (getrandom(octets, sizeof(octets), 0) != (ssize_t) sizeof(octets))
+                return fail(REFUSED, "the kernel gives no random numbers");
+        return api_post_once(c, path, body, hex_encode(BYTES(octets, sizeof(octets)), key), ret);
+}
+
+enum result api_post_once(struct client *c, const char *path, const json_t *body, const char *key,
+                          json_t **ret) {
+        CAD_AUTO(free_text) char *text = json_dumps(body, JSON_COMPACT);
         struct http_request request = {
                 .method = "POST",
                 .path = path,
@@ -267,9 +275,6 @@ enum result api_post(struct client *c, const char *path, const json_t *body, jso
 
         if (!text)
                 return fail(REFUSED, "out of memory");
-        if (getrandom(octets, sizeof(octets), 0) != (ssize_t) sizeof(octets))
-                return fail(REFUSED, "the kernel gives no random numbers");
-        (void) hex_encode(BYTES(octets, sizeof(octets)), key);
         request.body = bytes_of(text);
         return call_json(c, &request, /* status_too= */ 0, /* may_be_denied= */ false, ret);
 }

@@ -32,6 +32,10 @@ enum result api_save(struct client *c, const struct http_request *request, uint6
 /** api_post() - POST a JSON object with an idempotency key, so that a broken connection is tried again */
 enum result api_post(struct client *c, const char *path, const json_t *body, json_t **ret);
 
+/** api_post_once() - the same with a key of the caller's, who may ask again: what was answered to that key is answered once more */
+enum result api_post_once(struct client *c, const char *path, const json_t *body, const char *key,
+                          json_t **ret);
+
 /**
  * api_send() - any other method, or a POST that must not be tried again by itself: no idempotency key
  * @body: NULL: none

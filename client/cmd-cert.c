@@ -362,7 +362,12 @@ static const struct option sign_options[] = {
         { "days", "N", "how long it is good for, in days" },
         { "validity", "TIME", "the same as 90d, 12h, 2y" },
         { "label", "TEXT", "a note that the CA keeps with it" },
-        { "out", "FILE", "write certificate and chain there (default: standard output)" },
+        { "out", "FILE",
+          "write certificate and chain there (default: standard output); with --csr-list: the folder" },
+        { "csr-list", "FILE|DIR",
+          "for many CSRs: a file with a path in each line, or a folder with *.csr" },
+        { "force", NULL, "with --csr-list: replace files that are there" },
+        { "stop", NULL, "with --csr-list: stop at the first one that fails" },
         { 0 },
 };
 
@@ -398,23 +403,28 @@ enum result sign_read(const struct client *c, struct csr **ret) {
         return DONE;
 }
 
-enum result sign_post(struct client *c, const char *path, const struct csr *csr, json_t *names,
-                      json_t **ret) {
-        CAD_AUTO(json_free) json_t *body = NULL;
+json_t *sign_body(const struct client *c, const struct csr *csr, json_t *names) {
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
         char validity_text[DURATION_TEXT_MAX];
         const char *validity = NULL;
-        enum result result = issued_validity(c, validity_text, &validity);
+        json_t *body;
 
-        if (result != DONE)
-                return result;
+        if (issued_validity(c, validity_text, &validity) != DONE)
+                return NULL;
         pem_append(&pem, "CERTIFICATE REQUEST", csr->der);
         body = json_pack("{s:s, s:s*, s:s*, s:s*, s:O*}", "csr", buffer_string(&pem), "profile",
                          option_value(c, "profile"), "validity", validity, "label",
                          option_value(c, "label"), "names", names);
         if (!body)
-                return fail(WRONG_USAGE, "--profile and --label have to be UTF-8");
-        return api_post(c, path, body, ret);
+                (void) fail(WRONG_USAGE, "--profile and --label have to be UTF-8");
+        return body;
+}
+
+enum result sign_post(struct client *c, const char *path, const struct csr *csr, json_t *names,
+                      json_t **ret) {
+        CAD_AUTO(json_free) json_t *body = sign_body(c, csr, names);
+
+        return body ? api_post(c, path, body, ret) : WRONG_USAGE;
 }
 
 static enum result sign_write(const struct client *c, const struct issued *issued,
@@ -445,8 +455,17 @@ static enum result sign_run(struct client *c) {
         CAD_AUTO(json_free) json_t *names_json = NULL, *answer = NULL;
         CAD_AUTO(issued_done) struct issued issued = { 0 };
         struct error err = { 0 };
-        enum result result = sign_names(c, &names, &names_json);
+        enum result result;
 
+        if (option_given(c, "csr-list"))
+                return sign_list(c);
+        if (option_given(c, "stop") || option_given(c, "force"))
+                return fail(WRONG_USAGE, "--stop and --force are for --csr-list");
+        if (c->args_count == 0)
+                return fail(
+                        WRONG_USAGE,
+                        "'cactl cert sign' wants a CSR, or --csr-list: see cactl cert sign --help");
+        result = sign_names(c, &names, &names_json);
         if (result == DONE)
                 result = sign_read(c, &csr);
         if (result != DONE || !csr)
@@ -464,11 +483,12 @@ static enum result sign_run(struct client *c) {
 const struct command cmd_cert_sign = {
         .group = "cert",
         .name = "sign",
-        .args = "CSR",
-        .args_min = 1,
+        .args = "CSR|--csr-list FILE|DIR",
         .args_max = 1,
         .help = "A certificate for a CSR that was made elsewhere",
-        .more = "CSR is a file in PEM or DER, or '-' for standard input. Certificate and chain come out as PEM.",
+        .more = "CSR is a file in PEM or DER, or '-' for standard input. Certificate and chain come out as PEM. --csr-list does it for "
+                "many, into the folder that --out names: NAME.csr becomes NAME.pem. One that fails does not stop the others; the same "
+                "command again does what is left, and nothing twice.",
         .options = sign_options,
         .run = sign_run,
 };

@@ -11,6 +11,7 @@
 #include "api.h"
 #include "cactl.h"
 #include "files.h"
+#include "issue.h"
 #include "issued.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
@@ -40,37 +41,16 @@ static const struct option options[] = {
         { "label", "TEXT", "a note that the CA keeps with it" },
         { "p12", NULL, "a PKCS#12 file too, for browsers, phones and Java" },
         PASSWORD_OPTIONS,
+        { "list", "FILE", "for many devices: a line each, with its names; '-' is standard input" },
+        { "stop", NULL, "with --list: stop at the first line that fails" },
         { 0 },
 };
 
-/* What was asked for, decided from the command line alone. */
-struct plan {
-        struct san_list names;
-        const char *profile;
-        const char *validity; /* NULL: the profile's */
-        char validity_text[DURATION_TEXT_MAX];
-        enum key_type key_type;
-        unsigned key_bits;
-        char base[BASE_MAX + 1];
-        char certificate[FILE_NAME_MAX], key[FILE_NAME_MAX], p12[FILE_NAME_MAX];
-        struct password password;
-};
-
-static void plan_done(struct plan *plan) {
-        san_list_done(&plan->names);
-        password_done(&plan->password);
-}
-CAD_CLEANUP_DONE(struct plan, plan_done)
-
 /* ---- the command line ---- */
 
-static enum result plan_names(const struct client *c, struct plan *plan) {
-        struct error err = { 0 };
-
-        for (size_t i = 0; i < c->args_count; i++)
-                if (san_list_add_text(&plan->names, c->args[i], &err) < 0)
-                        return fail(WRONG_USAGE, "%s", err.text);
-        return DONE;
+void plan_done(struct plan *plan) {
+        san_list_done(&plan->names);
+        password_done(&plan->password);
 }
 
 static enum result plan_profile(const struct client *c, struct plan *plan) {
@@ -131,8 +111,7 @@ static void base_from_name(const char *name, char *out) {
         out[used] = '\0';
 }
 
-static enum result plan_files(const struct client *c, struct plan *plan) {
-        const char *base = option_value(c, "name");
+static enum result plan_files(const char *base, struct plan *plan) {
         char first[SAN_TEXT_MAX];
 
         if (base &&
@@ -156,22 +135,20 @@ static enum result plan_files(const struct client *c, struct plan *plan) {
         return DONE;
 }
 
-static enum result plan_p12(const struct client *c, struct plan *plan) {
-        return password_plan(c, option_given(c, "p12"), &plan->password);
-}
+enum result plan_make(const struct client *c, const char *const *names, size_t count,
+                      const char *base, struct plan *plan) {
+        struct error err = { 0 };
+        enum result result;
 
-static enum result plan_make(const struct client *c, struct plan *plan) {
-        static enum result (*const steps[])(const struct client *, struct plan *) = {
-                plan_names, plan_profile, plan_key, plan_files, plan_p12,
-        };
-
-        for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-                enum result result = steps[i](c, plan);
-
-                if (result != DONE)
-                        return result;
-        }
-        return issued_validity(c, plan->validity_text, &plan->validity);
+        for (size_t i = 0; i < count; i++)
+                if (san_list_add_text(&plan->names, names[i], &err) < 0)
+                        return fail(WRONG_USAGE, "%s", err.text);
+        result = plan_profile(c, plan);
+        if (result == DONE)
+                result = plan_key(c, plan);
+        if (result == DONE)
+                result = plan_files(base, plan);
+        return result == DONE ? issued_validity(c, plan->validity_text, &plan->validity) : result;
 }
 
 /* ---- the work ---- */
@@ -188,8 +165,8 @@ static enum result check_places(const struct plan *plan, struct file_set *files)
 }
 
 /* root.pem that is the same one stays; another CA's is not replaced by the way. */
-static enum result take_root(struct client *c, struct file_set *files, struct certs *ret_root,
-                             bool *ret_write) {
+enum result issue_take_root(struct client *c, struct file_set *files, struct certs *ret_root,
+                            bool *ret_write) {
         CAD_AUTO(buffer_done) struct buffer pem = { 0 }, written = { 0 };
         struct error err = { 0 };
         enum result result = api_get_text(c, "/v1/ca/root.pem", "application/x-pem-file, */*;q=0.5",
@@ -211,8 +188,8 @@ static enum result take_root(struct client *c, struct file_set *files, struct ce
         return DONE;
 }
 
-static enum result make_key(const struct client *c, const struct plan *plan,
-                            struct private_key **ret, struct buffer *ret_pem) {
+enum result issue_make_key(const struct client *c, const struct plan *plan,
+                           struct private_key **ret, struct buffer *ret_pem) {
         struct error err = { 0 };
 
         if (plan->key_type == KEY_RSA && plan->key_bits >= RSA_SLOW_BITS &&
@@ -234,8 +211,21 @@ static const char *common_name_of(const struct plan *plan, char *out, size_t siz
         return strlen(out) <= DN_COMMON_NAME_MAX ? out : NULL;
 }
 
+/* The key of the request is its body: asked again with the same key pair and the same wish, it is the same request. */
+static enum result post_once(struct client *c, const json_t *body, json_t **ret) {
+        CAD_AUTO(free_text) char *text = json_dumps(body, JSON_COMPACT);
+        uint8_t digest[SHA256_SIZE];
+        char key[2 * SHA256_SIZE + 1];
+
+        if (!text)
+                return fail(REFUSED, "out of memory");
+        sha256(bytes_of(text), digest);
+        return api_post_once(c, "/v1/certificates", body,
+                             hex_encode(BYTES(digest, sizeof(digest)), key), ret);
+}
+
 static enum result request_certificate(struct client *c, const struct plan *plan,
-                                       const struct private_key *key, json_t **ret) {
+                                       const struct private_key *key, bool once, json_t **ret) {
         CAD_AUTO(buffer_done) struct buffer csr = { 0 }, pem = { 0 };
         CAD_AUTO(json_free) json_t *body = NULL;
         char name[SAN_TEXT_MAX];
@@ -249,11 +239,11 @@ static enum result request_certificate(struct client *c, const struct plan *plan
                          option_value(c, "label"));
         if (!body)
                 return fail(WRONG_USAGE, "--profile and --label have to be UTF-8");
-        return api_post(c, "/v1/certificates", body, ret);
+        return once ? post_once(c, body, ret) : api_post(c, "/v1/certificates", body, ret);
 }
 
-static int stage_certificates(struct file_set *files, const struct plan *plan,
-                              const struct issued *issued, struct error *err) {
+int issue_stage_certificates(struct file_set *files, const struct plan *plan,
+                             const struct issued *issued, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
 
         for (size_t i = 0; i < issued->chain.count; i++)
@@ -263,8 +253,8 @@ static int stage_certificates(struct file_set *files, const struct plan *plan,
         return file_set_stage(files, plan->certificate, buffer_bytes(&pem), 0644, err);
 }
 
-static int stage_p12(const struct client *c, struct file_set *files, const struct plan *plan,
-                     const struct issued *issued, struct bytes key_pem, struct error *err) {
+int issue_stage_p12(const struct client *c, struct file_set *files, const struct plan *plan,
+                    const struct issued *issued, struct bytes key_pem, struct error *err) {
         CAD_AUTO(buffer_wipe) struct buffer der = { 0 };
 
         if (!plan->password.wanted)
@@ -275,7 +265,7 @@ static int stage_p12(const struct client *c, struct file_set *files, const struc
         return file_set_stage(files, plan->p12, buffer_bytes(&der), 0600, err);
 }
 
-static int stage_root(struct file_set *files, const struct certs *root, struct error *err) {
+int issue_stage_root(struct file_set *files, const struct certs *root, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
 
         pem_append(&pem, "CERTIFICATE", buffer_bytes(&root->der[0]));
@@ -334,12 +324,12 @@ static enum result lost(const struct issued *issued, const struct error *err) {
 }
 
 /* A certificate that is not what was asked for is not written at all. */
-static enum result take_certificate(struct client *c, const struct plan *plan,
-                                    const struct certs *root, const struct private_key *key,
-                                    json_t **ret_answer, struct issued *ret) {
+enum result issue_certificate(struct client *c, const struct plan *plan, const struct certs *root,
+                              const struct private_key *key, bool once, json_t **ret_answer,
+                              struct issued *ret) {
         CAD_AUTO(buffer_done) struct buffer spki = { 0 };
         struct error err = { 0 };
-        enum result result = request_certificate(c, plan, key, ret_answer);
+        enum result result = request_certificate(c, plan, key, once, ret_answer);
 
         if (result != DONE)
                 return result;
@@ -362,20 +352,21 @@ static enum result issue_into(struct client *c, const struct plan *plan, struct 
         enum result result = check_places(plan, files);
 
         if (result == DONE)
-                result = take_root(c, files, &root, &write_root);
+                result = issue_take_root(c, files, &root, &write_root);
         if (result == DONE)
-                result = make_key(c, plan, &key, &key_pem);
+                result = issue_make_key(c, plan, &key, &key_pem);
         if (result != DONE)
                 return result;
         /* the key first: a full disk is found out before the CA has anything to do */
         if (file_set_stage(files, plan->key, buffer_bytes(&key_pem), 0600, &err) < 0)
                 return fail_error(&err);
-        result = take_certificate(c, plan, &root, key, &answer, &issued);
+        result = issue_certificate(c, plan, &root, key, /* once= */ false, &answer, &issued);
         if (result != DONE)
                 return result;
-        if (stage_certificates(files, plan, &issued, &err) < 0 ||
-            stage_p12(c, files, plan, &issued, buffer_bytes(&key_pem), &err) < 0 ||
-            (write_root && stage_root(files, &root, &err) < 0) || file_set_commit(files, &err) < 0)
+        if (issue_stage_certificates(files, plan, &issued, &err) < 0 ||
+            issue_stage_p12(c, files, plan, &issued, buffer_bytes(&key_pem), &err) < 0 ||
+            (write_root && issue_stage_root(files, &root, &err) < 0) ||
+            file_set_commit(files, &err) < 0)
                 return lost(&issued, &err);
         tell(c, plan, &issued, answer);
         return DONE;
@@ -386,8 +377,18 @@ static enum result run(struct client *c) {
         CAD_AUTO(file_set_done) struct file_set files = { 0 };
         const char *folder = option_value(c, "out");
         struct error err = { 0 };
-        enum result result = plan_make(c, &plan);
+        enum result result;
 
+        if (option_given(c, "list"))
+                return issue_list(c);
+        if (option_given(c, "stop"))
+                return fail(WRONG_USAGE, "--stop is for --list");
+        if (c->args_count == 0)
+                return fail(WRONG_USAGE,
+                            "'cactl issue' wants a name, or --list FILE: see cactl issue --help");
+        result = plan_make(c, c->args, c->args_count, option_value(c, "name"), &plan);
+        if (result == DONE)
+                result = password_plan(c, option_given(c, "p12"), &plan.password);
         if (result != DONE)
                 return result;
         if (file_set_open(&files, folder ? folder : ".", option_given(c, "force"), &err) < 0)
@@ -397,13 +398,14 @@ static enum result run(struct client *c) {
 
 const struct command cmd_issue = {
         .name = "issue",
-        .args = "NAME...",
-        .args_min = 1,
+        .args = "NAME...|--list FILE",
         .args_max = ARGS_ANY,
         .help = "Make a key and a certificate for these names, in one step, here",
         .more = "A name is a DNS name (nas.lan, *.nas.lan), an address (192.168.1.5, ::1), an e-mail address or a URI. "
                 "Written are NAME.pem (the certificate and its chain), NAME-key.pem (the key, for you alone) and root.pem "
-                "(what to trust). Files that are there are kept unless --force is given.",
+                "(what to trust). Files that are there are kept unless --force is given. --list FILE does the same for each of its lines, as "
+                "'widget-7.lan 192.168.1.7': blanks, commas or semicolons between the names, '#' before a comment, name=BASE for "
+                "other file names. A line that fails does not stop the others; the same command again does what is left.",
         .options = options,
         .run = run,
 };

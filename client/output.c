@@ -27,8 +27,10 @@
 /* What standard output is: set by output_init(), but for the error. */
 static struct {
         bool colour;
-        size_t width; /* columns; 0: not a terminal, nothing is cut or wrapped */
-        int error;    /* errno of the first write that failed; 0: none */
+        size_t width;      /* columns; 0: not a terminal, nothing is cut or wrapped */
+        int error;         /* errno of the first write that failed; 0: none */
+        const char *about; /* fail_about() */
+        bool over_progress;
 } screen;
 
 bool terminal_on(int fd) {
@@ -111,8 +113,15 @@ enum result fail(enum result result, const char *format, ...) {
         va_end(args);
         /* what was written before comes first where both go to one place */
         (void) output_broken();
-        (void) fprintf(stderr, "cactl: %s\n", text ? text : "out of memory");
+        (void) fprintf(stderr, "%scactl: %s%s%s\n", screen.over_progress ? "\r\033[K" : "",
+                       screen.about ? screen.about : "", screen.about ? ": " : "",
+                       text ? text : "out of memory");
         return result;
+}
+
+void fail_about(const char *where, bool over_progress) {
+        screen.about = where;
+        screen.over_progress = over_progress;
 }
 
 enum result fail_error(const struct error *err) {

@@ -35,6 +35,12 @@ enum result output_close(void);
 /** fail() - one line on standard error: "cactl: …". Return: @result, so that a function can say `return fail(…);` */
 enum result fail(enum result result, const char *format, ...) CAD_PRINTF(2, 3);
 
+/**
+ * fail_about() - what failures are about from now on: "devices.txt:7", printable; it must stay. NULL: nothing in particular
+ * @over_progress: whether a line of progress has to go first
+ */
+void fail_about(const char *where, bool over_progress);
+
 /** fail_error() - the same with the sentence of @err; ERR_USAGE is WRONG_USAGE, all else REFUSED */
 enum result fail_error(const struct error *err);
 

@@ -14,6 +14,12 @@ enum result sign_read(const struct client *c, struct csr **ret);
 /** sign_names() - what --name said. @ret: an array, untouched where it was not given */
 enum result sign_names(const struct client *c, struct san_list *list, json_t **ret);
 
+/** sign_list() - `cactl cert sign --csr-list FILE|DIR` */
+enum result sign_list(struct client *c);
+
+/** sign_body() - what is posted for a CSR: names NULL, and --profile, --validity, --label. NULL after saying why */
+json_t *sign_body(const struct client *c, const struct csr *csr, json_t *names);
+
 /** sign_post() - hand CSR, names, --profile, --validity, --label to @path of the API. @names: NULL: those of the CSR */
 enum result sign_post(struct client *c, const char *path, const struct csr *csr, json_t *names,
                       json_t **ret);
