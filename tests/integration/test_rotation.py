@@ -9,6 +9,7 @@ import threading
 import time
 
 import cadtest
+import certs
 import csrs
 import https
 import pytest
@@ -46,19 +47,18 @@ def prepare(ca):
 
 def verify(ca, answer):
     """The leaf with the chain that came with it, by OpenSSL. Return: the subject of its issuer."""
-    chain = x509.load_pem_x509_certificates(answer["chain"].encode())
+    chain = certs.of_pem(answer["chain"].encode())
     leaf = x509.load_pem_x509_certificate(answer["certificate"].encode())
     issuer = chain[0] if chain[0] != leaf else chain[1]
-    leaf.verify_directly_issued_by(issuer)
-    issuer.verify_directly_issued_by(x509.load_pem_x509_certificate(
-        ca.get("/v1/ca/root.pem").expect(200).body))
+    certs.check_issued_by(leaf, issuer)
+    certs.check_issued_by(issuer, x509.load_pem_x509_certificate(ca.get("/v1/ca/root.pem").expect(200).body))
     return issuer.subject
 
 
 def issuer_subject(ca, name):
     data = ca.get("/v1/ca/bundle.pem").expect(200).body
     wanted = next(one["fingerprint"] for one in ca.get("/v1/ca").json["issuers"] if one["id"] == name)
-    return next(one.subject for one in x509.load_pem_x509_certificates(data)
+    return next(one.subject for one in certs.of_pem(data)
                 if one.fingerprint(hashes.SHA256()).hex() == wanted)
 
 
@@ -74,7 +74,7 @@ def test_the_standby_takes_over_and_the_next_one_is_prepared(ca):
     made = json.loads(cactl(ca, "--json", "ca", "rotate"))
     assert made["id"] == "int-3" and made["state"] == "standby"
     assert states(ca) == {"int-1": "retired", "int-2": "active", "int-3": "standby"}
-    bundle = x509.load_pem_x509_certificates(ca.get("/v1/ca/bundle.pem").expect(200).body)
+    bundle = certs.of_pem(ca.get("/v1/ca/bundle.pem").expect(200).body)
     assert len(bundle) == 4 and len({one.public_bytes(Encoding.DER) for one in bundle}) == 4
     shown = cactl(ca, "ca", "show")
     assert all(word in shown for word in ("retired", "active", "standby"))
@@ -172,10 +172,11 @@ def test_requests_in_flight_verify_with_the_chain_handed_out_with_them(ca):
     root = x509.load_pem_x509_certificate(ca.get("/v1/ca/root.pem").body)
     issuers = set()
     for answer in answers:
-        chain = x509.load_pem_x509_certificates(answer.json["chain"].encode())
+        chain = certs.of_pem(answer.json["chain"].encode())
         leaf = x509.load_pem_x509_certificate(answer.json["certificate"].encode())
-        leaf.verify_directly_issued_by(next(one for one in chain if one != leaf))
-        next(one for one in chain if one != leaf).verify_directly_issued_by(root)
+        issuer = next(one for one in chain if one != leaf)
+        certs.check_issued_by(leaf, issuer)
+        certs.check_issued_by(issuer, root)
         issuers.add(leaf.issuer)
     assert len(issuers) >= 3, "nothing was issued between the changes"
 
