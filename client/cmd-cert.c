@@ -462,9 +462,8 @@ static enum result sign_run(struct client *c) {
         if (option_given(c, "stop") || option_given(c, "force"))
                 return fail(WRONG_USAGE, "--stop and --force are for --csr-list");
         if (c->args_count == 0)
-                return fail(
-                        WRONG_USAGE,
-                        "'cactl cert sign' wants a CSR, or --csr-list: see cactl cert sign --help");
+                return fail(WRONG_USAGE,
+                            "the CSR is missing, or --csr-list: see cactl cert sign --help");
         result = sign_names(c, &names, &names_json);
         if (result == DONE)
                 result = sign_read(c, &csr);
@@ -483,7 +482,7 @@ static enum result sign_run(struct client *c) {
 const struct command cmd_cert_sign = {
         .group = "cert",
         .name = "sign",
-        .args = "CSR|--csr-list FILE|DIR",
+        .args = "[CSR]",
         .args_max = 1,
         .help = "A certificate for a CSR that was made elsewhere",
         .more = "CSR is a file in PEM or DER, or '-' for standard input. Certificate and chain come out as PEM. --csr-list does it for "

@@ -385,7 +385,7 @@ static enum result run(struct client *c) {
                 return fail(WRONG_USAGE, "--stop is for --list");
         if (c->args_count == 0)
                 return fail(WRONG_USAGE,
-                            "'cactl issue' wants a name, or --list FILE: see cactl issue --help");
+                            "a NAME is missing, or --list FILE: see cactl issue --help");
         result = plan_make(c, c->args, c->args_count, option_value(c, "name"), &plan);
         if (result == DONE)
                 result = password_plan(c, option_given(c, "p12"), &plan.password);
@@ -398,7 +398,7 @@ static enum result run(struct client *c) {
 
 const struct command cmd_issue = {
         .name = "issue",
-        .args = "NAME...|--list FILE",
+        .args = "[NAME...]",
         .args_max = ARGS_ANY,
         .help = "Make a key and a certificate for these names, in one step, here",
         .more = "A name is a DNS name (nas.lan, *.nas.lan), an address (192.168.1.5, ::1), an e-mail address or a URI. "

@@ -29,6 +29,7 @@ declare -A packages=(
                 openssl procps util-linux"
         [test]="
                 openssl gnutls-bin libnss3-tools curl sqlite3 default-jdk-headless golang-cfssl
+                g++ libmbedtls-dev nats-server
                 python3 python3-pytest python3-pytest-xdist python3-cryptography python3-seccomp
                 python3-jsonschema python3-yaml openapi-specification
                 strongswan-pki libstrongswan-standard-plugins libstrongswan-extra-plugins libbcpkix-java faketime

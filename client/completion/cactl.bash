@@ -17,6 +17,7 @@ _cactl_values() {
                         certificate_hold remove_from_crl privilege_withdrawn
                 ;;
         --action) echo certificate.issue certificate.renew certificate.revoke "token.*" "request.*" "crl.*" "daemon.*" access.refused ;;
+        --format) echo pem chain fullchain der pkcs7 pkcs7-pem pkcs12 c-array pins ;;
         --validity) echo 12h 7d 30d 90d 1y ;;
         --expires) echo 1h 24h 7d 30d ;;
         --profile) _cactl_profiles ;;
@@ -51,11 +52,12 @@ _cactl_options() {
         case $1 in
         issue)
                 echo --out --name --force --client --peer --profile --key --days --validity --label --p12 \
-                        --p12-password-file --p12-ask --p12-legacy
+                        --p12-password-file --p12-ask --p12-legacy --list --stop
                 ;;
         "cert list") echo --name --status --profile --expires-before --issued-after --fingerprint-of --spki --limit --all ;;
         "cert show") echo --pem ;;
-        "cert sign") echo --profile --name --days --validity --label --out ;;
+        "cert sign") echo --profile --name --days --validity --label --out --csr-list --force --stop ;;
+        "cert export") echo --format --key --with-root --out --force --name --c-pem --p12-password-file --p12-ask --p12-legacy ;;
         "cert revoke") echo --reason --yes ;;
         "cert renew") echo --csr --new-key --out ;;
         "ca show") echo --pem --bundle ;;
@@ -78,8 +80,8 @@ _cactl_options() {
 _cactl_words() {
         case $1 in
         "") echo status issue cert ca crl profile request token audit backup restore help ;;
-        cert) echo list show sign revoke renew ;;
-        ca) echo show fingerprint ;;
+        cert) echo list show sign export revoke renew ;;
+        ca) echo show rotate activate fingerprint ;;
         crl) echo show publish ;;
         audit) echo list verify ;;
         profile) echo list show ;;
@@ -87,7 +89,8 @@ _cactl_words() {
         token) echo create list revoke ;;
         backup) echo verify ;;
         "profile show") _cactl_profiles ;;
-        "cert show" | "cert revoke" | "cert renew") _cactl_serials ;;
+        "cert show" | "cert export" | "cert revoke" | "cert renew") _cactl_serials ;;
+        "ca activate") _cactl_ask ca show | sed -n 's/^ *"id": "\([a-z0-9-]*\)",\{0,1\}$/\1/p' ;;
         "request show" | "request approve" | "request deny") _cactl_requests ;;
         "token revoke") _cactl_tokens ;;
         esac
@@ -111,7 +114,7 @@ _cactl() {
                 -*) ;;
                 status | issue | backup | restore) [ -n "$command" ] || command=${words[i]} ;;
                 cert | ca | crl | profile | request | token | audit) [ -n "$command" ] || command=${words[i]} ;;
-                list | show | sign | submit | approve | deny | revoke | renew | fingerprint | publish | create | verify)
+                list | show | sign | export | submit | approve | deny | revoke | renew | rotate | activate | fingerprint | publish | create | verify)
                         case $command in
                         cert | ca | crl | profile | request | token | audit) command+=" ${words[i]}" ;;
                         esac
@@ -120,7 +123,7 @@ _cactl() {
         done
 
         case $prev in
-        --socket | --root | --cert | --p12-password-file | --csr | --new-key | --signer-log | --passphrase-file | --config) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --socket | --root | --cert | --p12-password-file | --list | --csr-list | --csr | --new-key | --signer-log | --passphrase-file | --config) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --state-dir | --folder) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
         --out)
                 if [ "$command" = issue ]; then
@@ -154,7 +157,7 @@ _cactl() {
         fi
         mapfile -t COMPREPLY < <(compgen -W "$(_cactl_words "$command")" -- "$cur")
         case $command in
-        "cert show" | "cert sign" | "cert revoke" | "cert renew" | "request submit" | backup | restore)
+        "cert show" | "cert sign" | "cert export" | "cert revoke" | "cert renew" | "request submit" | backup | restore)
                 mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
                 ;;
         esac

@@ -471,6 +471,19 @@ def scene_wrong_tokens(s):
     assert statuses[0] == 401 and statuses[-1] == 429, statuses
 
 
+def scene_a_rotation(s):
+    """In one place: what is active is the same after it for every other scene."""
+    made, over = "/v1/ca/intermediates", "/v1/ca/intermediates/{}/activate".format
+    for path in (made, over("int-2")):
+        s.post(path, {"x": 1}).expect(400)
+        s.post(path, b"{}", **{"Content-Encoding": "gzip"}).expect(415)
+    s.post(made, {}).expect(409)
+    s.post(over("int-9"), {}).expect(404)
+    s.post(over("int-2")).expect(200)
+    s.post(over("int-1"), {}).expect(409)
+    s.post(made).expect(201)
+
+
 def scene_crls(s):
     s.post("/v1/crls").expect(200)
     s.post("/v1/crls", {}).expect(200)
