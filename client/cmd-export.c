@@ -50,7 +50,6 @@ static void output_done(struct output *o) {
         for (size_t i = 0; i < OUTPUTS_MAX; i++)
                 buffer_wipe(&o->content[i]);
 }
-CAD_CLEANUP_DONE(struct output, output_done)
 
 /* All that a row of the formats may look at. */
 struct job {

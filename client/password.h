@@ -23,8 +23,8 @@ struct password {
                         "encrypt it as programs before 2018 and old phones want it (3DES)" \
         }
 
-/** password_plan() - what those options say; @wanted: whether there is a PKCS#12 file at any rate */
-enum result password_plan(const struct client *c, bool wanted, struct password *ret);
+/** password_plan() - what those options say, into @p; @wanted: whether there is a PKCS#12 file at any rate */
+enum result password_plan(const struct client *c, bool wanted, struct password *p);
 
 /** password_done() - wipe it */
-void password_done(struct password *password);
+void password_done(struct password *p);

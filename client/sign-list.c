@@ -135,7 +135,7 @@ static enum line_outcome each_csr(struct client *c, const struct list_line *line
         enum result result;
 
         buffer_text(ret_what, line->words[0]);
-        if (read_csr(line, path, &csr) != DONE || target_of(path, name) != DONE)
+        if (read_csr(line, path, &csr) != DONE || !csr || target_of(path, name) != DONE)
                 return LINE_FAILED;
         if (file_set_open(&files, s->folder, s->force, &err) < 0) {
                 (void) fail_error(&err);

@@ -26,7 +26,8 @@ struct issuance;
 
 struct authority {
         struct signer_client *signer;
-        _Atomic(struct ca_info *) ca; /* another one after a rotation: who needs it twice takes it once */
+        _Atomic(struct ca_info *)
+                ca; /* another one after a rotation: who needs it twice takes it once */
         _Atomic(struct peer_verifier *) peer_verifier; /* of the CA above, and as old */
         pthread_mutex_t rotation_lock;                 /* one change of intermediates at a time */
         struct store *store;
