@@ -155,6 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 on_certificate(&fields, frame, profiles);
                 break;
         case SIGNER_HELLO_OK:
+        case SIGNER_CA_OK:
                 on_hello(&fields, frame);
                 break;
         case SIGNER_STATUS_OK:

@@ -225,6 +225,25 @@ static struct bytes split_entries(struct bytes *frame) {
         return entries;
 }
 
+/* An id is a word without an end inside; which one it may be, is the rotation's to say. */
+static void on_change(struct frame_reader *fields) {
+        static uint8_t again[64];
+        char issuer[SIGNER_ISSUER_MAX], copy[SIGNER_ISSUER_MAX];
+        struct error err = { 0 };
+        struct signer_header header;
+        struct frame_reader reader;
+
+        if (sign_change_decode(fields, issuer, &err) < 0) {
+                must(err.code == ERR_MESSAGE_MALFORMED);
+                return;
+        }
+        must(memchr(issuer, '\0', sizeof(issuer)) != NULL);
+        must(frame_open(sign_change_encode(again, SIGNER_ACTIVATE, 1, issuer), &header, &reader,
+                        NULL) == 0 &&
+             sign_change_decode(&reader, copy, NULL) == 0 && strcmp(issuer, copy) == 0);
+        (void) ca_issuer_find(ca, issuer);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct bytes frame = BYTES(data, size), entries;
         struct signer_header header;
@@ -245,6 +264,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 on_crl(&fields, entries);
         else if (header.type == SIGNER_ANCHOR)
                 on_anchor(&fields);
+        else if (header.type == SIGNER_PREPARE || header.type == SIGNER_ACTIVATE)
+                on_change(&fields);
         else
                 (void) frame_done(&fields);
         return 0;
