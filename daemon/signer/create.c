@@ -82,19 +82,30 @@ int ca_absent(const struct ca_place *place, struct error *err) {
         return 1;
 }
 
+/* It may be half written. */
+static void remove_file(int dir_fd, const char *name) {
+        char temporary[40];
+
+        (void) snprintf(temporary, sizeof(temporary), "%s.tmp", name);
+        (void) unlinkat(dir_fd, temporary, 0);
+        (void) unlinkat(dir_fd, name, 0);
+}
+
 static int remove_folder(int dir_fd, const char *folder) {
         CAD_AUTO(fd_close)
         int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        static const char *const files[] = { "ca.conf",   "root.crt",  "root.key", "int-1.crt",
-                                             "int-1.key", "int-2.crt", "int-2.key" };
-        char temporary[32];
+        static const char *const files[] = { "ca.conf", "root.crt", "root.key" };
+        char name[32];
 
         if (fd < 0)
                 return errno == ENOENT ? 0 : -1;
-        for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-                (void) snprintf(temporary, sizeof(temporary), "%s.tmp", files[i]);
-                (void) unlinkat(fd, temporary, 0);
-                (void) unlinkat(fd, files[i], 0);
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+                remove_file(fd, files[i]);
+        for (int i = 1; i <= SIGNER_ISSUERS_MAX; i++) {
+                (void) snprintf(name, sizeof(name), "int-%d.crt", i);
+                remove_file(fd, name);
+                (void) snprintf(name, sizeof(name), "int-%d.key", i);
+                remove_file(fd, name);
         }
         return unlinkat(dir_fd, folder, AT_REMOVEDIR);
 }

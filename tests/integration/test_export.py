@@ -134,9 +134,13 @@ def test_pkcs12_opens_in_openssl_java_and_nss(ca, folder, words, password="secre
     assert certs.spki(found.key) == certs.spki(leaf_of(ca))
     assert {one.certificate for one in found.additional_certs} == set(issuers(ca)), "chain and root are in it"
     (folder / "utf8").write_text(f"{password}\n")
-    about = tool("openssl", "pkcs12", "-in", path, "-passin", f"file:{folder / 'utf8'}", "-nodes", *(["-legacy"] if words else []))
-    key_ids = re.findall(r"localKeyID: ([0-9A-F ]+)", about)
+    done = subprocess.run(["openssl", "pkcs12", "-in", path, "-passin", f"file:{folder / 'utf8'}", "-nodes", "-info",
+                           *(["-legacy"] if words else [])], capture_output=True, text=True, timeout=60)
+    key_ids = re.findall(r"localKeyID: ([0-9A-F ]+)", done.stdout)
     assert len(key_ids) == 2 and key_ids[0] == key_ids[1]
+    # the algorithms of today, or those of then
+    cipher, mac = ("pbeWithSHA1And3-KeyTripleDES-CBC", "sha1") if words else ("AES-256-CBC, Iteration [0-9]+, PRF hmacWithSHA256", "sha256")
+    assert len(re.findall(cipher, done.stderr)) == 2 and f"MAC: {mac}" in done.stderr, done.stderr
     if shutil.which("keytool"):
         listed = tool("keytool", "-list", "-v", "-keystore", path, "-storetype", "PKCS12", "-storepass:file", folder / "utf8",
                       "-J-Dfile.encoding=UTF-8", env={**os.environ, "LC_ALL": "C.UTF-8"})
@@ -147,18 +151,6 @@ def test_pkcs12_opens_in_openssl_java_and_nss(ca, folder, words, password="secre
         tool("pk12util", "-i", path, "-d", f"sql:{folder}", "-w", folder / "utf8", "-k", folder / "none")
         assert "Widget 7" in tool("certutil", "-L", "-d", f"sql:{folder}")
         assert "Widget 7" in tool("certutil", "-K", "-d", f"sql:{folder}", "-f", folder / "none")
-
-
-def test_the_algorithms_of_pkcs12_are_those_of_today_or_of_then(ca, folder):
-    (folder / "pw").write_text("secret")
-    for words, wanted, mac in [((), "AES-256-CBC, Iteration [0-9]+, PRF hmacWithSHA256", "sha256"),
-                               (("--p12-legacy",), "pbeWithSHA1And3-KeyTripleDES-CBC", "sha1")]:
-        export(ca, "widget-7.lan.pem", "--format", "pkcs12", "--key", "widget-7.lan-key.pem", "--out", "w.p12", "--force",
-               "--p12-password-file", "pw", *words, cwd=folder)
-        done = subprocess.run(["openssl", "pkcs12", "-in", folder / "w.p12", "-passin", "pass:secret", "-info", "-noout",
-                               *(["-legacy"] if words else [])], capture_output=True, text=True, timeout=30)
-        assert len(re.findall(wanted, done.stderr)) == 2, done.stderr
-        assert f"MAC: {mac}" in done.stderr
 
 
 def test_a_password_that_java_cannot_take_is_said_and_opens_elsewhere(ca, folder):
@@ -213,6 +205,8 @@ STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wmissing
 def test_a_c_array_compiles_without_a_warning_and_is_the_certificate(ca, folder, compiler, form):
     if not shutil.which(compiler[0]):
         pytest.skip(f"no {compiler[0]}")
+    if form == "pem" and compiler[1] not in ("-std=c99", "-std=c++98"):
+        pytest.skip("the same shape, compiled as DER")
     words = ["--key", "widget-7.lan-key.pem"] + (["--c-pem"] if form == "pem" else [])
     export(ca, "widget-7.lan.pem", "--format", "c-array", *words, "--out", "out/wid-get.c", cwd=folder)
     source, header = folder / "out" / "wid-get.c", folder / "out" / "wid-get.h"
