@@ -95,7 +95,7 @@ static int put_der(struct writer *w, const char *name, const char *what, const c
 /* As PEM they are one array; DER parsers want each alone: NAME_chain, NAME_chain_2, … */
 static int put_chain(struct writer *w, const struct certs *chain, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer pem = { 0 };
-        char name[16] = "chain";
+        char name[32] = "chain";
 
         for (size_t i = 0; i < chain->count && !w->pem; i++) {
                 if (i)
