@@ -16,7 +16,7 @@ _cactl_values() {
                 echo unspecified key_compromise affiliation_changed superseded cessation_of_operation \
                         certificate_hold remove_from_crl privilege_withdrawn
                 ;;
-        --action) echo certificate.issue certificate.renew certificate.revoke "token.*" "request.*" "crl.*" "daemon.*" access.refused ;;
+        --action) echo certificate.issue certificate.renew certificate.revoke "token.*" "request.*" "crl.*" "ca.*" "daemon.*" access.refused ;;
         --format) echo pem chain fullchain der pkcs7 pkcs7-pem pkcs12 c-array pins ;;
         --validity) echo 12h 7d 30d 90d 1y ;;
         --expires) echo 1h 24h 7d 30d ;;
