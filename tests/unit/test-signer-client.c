@@ -843,6 +843,86 @@ START_TEST(each_call_is_answered_once_while_signers_come_and_go) {
 }
 END_TEST
 
+/* ---- a change of intermediates ---- */
+
+struct asked_change {
+        pthread_t thread;
+        uint8_t frame[SIGNER_FRAME_MAX];
+        struct sign_hello told;
+        struct error err;
+        int rc;
+};
+
+static void *change_thread(void *argument) {
+        struct asked_change *a = argument;
+
+        a->rc = signer_client_change(client, SIGNER_ACTIVATE, "int-2", a->frame, &a->told, &a->err);
+        return NULL;
+}
+
+/* Return: the id of the call, after a look at it */
+static uint32_t ask_change(struct asked_change *a) {
+        struct frame_reader fields;
+        struct signer_header header;
+        char issuer[SIGNER_ISSUER_MAX];
+
+        *a = (struct asked_change){ .rc = 1 };
+        ck_assert_int_eq(pthread_create(&a->thread, NULL, change_thread, a), 0);
+        header = receive(&fields);
+        ck_assert_uint_eq(header.type, SIGNER_ACTIVATE);
+        ck_ok(sign_change_decode(&fields, issuer, &a->err), a->err);
+        ck_assert_str_eq(issuer, "int-2");
+        return header.id;
+}
+
+static void end_change(struct asked_change *a, enum error_code code) {
+        ck_assert_int_eq(pthread_join(a->thread, NULL), 0);
+        ck_assert_msg(a->err.code == code, "%s: %s", error_slug(a->err.code), a->err.text);
+        ck_assert_int_eq(a->rc, code == ERR_NONE ? 0 : -1);
+}
+
+START_TEST(a_change_comes_back_as_the_ca_is_then) {
+        static struct asked_change a;
+        static uint8_t frame[SIGNER_FRAME_MAX];
+        struct sign_hello hello = { .ca_id = "00",
+                                    .name = "Fake CA",
+                                    .root = BYTES_LITERAL("root"),
+                                    .issuers = { { "int-2", SIGNER_ISSUER_ACTIVE,
+                                                   BYTES_LITERAL("der") } },
+                                    .issuer_count = 1 };
+        struct asked other = { 0 };
+
+        fake_send(peer, sign_ca_encode(frame, ask_change(&a), &hello));
+        /* what comes after it does not write over what the caller looks at */
+        ask_well(&other);
+        fake_error(peer, receive(NULL).id, ERR_RATE_LIMITED, "", "enough");
+        wait_for(&other, SOON_MS);
+        end_change(&a, ERR_NONE);
+        ck_assert_str_eq(a.told.issuers[0].id, "int-2");
+        ck_assert(bytes_equal(a.told.issuers[0].der, BYTES_LITERAL("der")));
+}
+END_TEST
+
+START_TEST(a_change_is_refused_with_the_signers_words_and_by_anything_else) {
+        static struct asked_change a;
+        static uint8_t frame[SIGNER_FRAME_MAX];
+        uint32_t id = ask_change(&a);
+
+        fake_error(peer, id, ERR_STATE_CONFLICT, "", "there is none");
+        end_change(&a, ERR_STATE_CONFLICT);
+        fake_certificate(peer, ask_change(&a), BYTES_LITERAL("certificate"));
+        end_change(&a, ERR_MESSAGE_MALFORMED);
+        fake_send(peer, sign_crl_ok_encode(frame, ask_change(&a), "int-1", 5, 7));
+        end_change(&a, ERR_SIGNER_WRONG);
+        (void) ask_change(&a);
+        peer = fd_close(peer);
+        end_change(&a, ERR_SIGNER_UNAVAILABLE);
+        ck_assert_int_eq(signer_client_change(client, SIGNER_PREPARE, "", a.frame, &a.told, &a.err),
+                         -1);
+        ck_assert_int_eq(a.err.code, ERR_SIGNER_UNAVAILABLE);
+}
+END_TEST
+
 /* ---- CRLs: a wish with a descriptor, an answer with another ---- */
 
 /* Whoever waits for one, on a thread of its own. */
@@ -1094,6 +1174,8 @@ int main(void) {
         tcase_add_test(tc, a_crl_is_refused_with_the_signers_words);
         tcase_add_test(tc, who_waits_for_a_crl_is_told_of_the_end);
         tcase_add_test(tc, no_descriptor_of_the_signers_stays_open);
+        tcase_add_test(tc, a_change_comes_back_as_the_ca_is_then);
+        tcase_add_test(tc, a_change_is_refused_with_the_signers_words_and_by_anything_else);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }
