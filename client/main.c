@@ -38,6 +38,7 @@ static const struct command *const commands[] = {
         &cmd_profile_list,   &cmd_profile_show, &cmd_audit_list,      &cmd_audit_verify,
         &cmd_backup,         &cmd_restore,      &cmd_token_create,    &cmd_token_list,
         &cmd_token_revoke,   &cmd_ca_rotate,    &cmd_ca_activate,     &cmd_cert_export,
+        &cmd_deploy_install, &cmd_deploy_list,  &cmd_deploy_backups,  &cmd_deploy_restore,
 };
 
 /* Words that belong to cactl and do nothing yet: they are said not to be here rather than unknown. */
@@ -45,7 +46,7 @@ static const struct {
         const char *group, *name; /* name NULL: the whole group */
 } later[] = {
         { "acme", NULL },  { "trust", NULL },  { "enroll", NULL },
-        { "renew", NULL }, { "deploy", NULL }, { "doctor", NULL },
+        { "renew", NULL }, { "doctor", NULL },
 };
 
 /* ---- options, for commands ---- */
@@ -289,10 +290,11 @@ static enum result check_arguments(const struct client *c) {
                             group, gap, command->name, command->args);
         if (option_given(c, "socket") && option_given(c, "url"))
                 return fail(WRONG_USAGE, "--socket and --url are two ways to one CA: give one");
-        if (option_given(c, "root") && option_given(c, "fingerprint"))
+        if (global_option_value(c, "root") && global_option_value(c, "fingerprint"))
                 return fail(WRONG_USAGE,
                             "--root and --fingerprint say the same thing twice: give one");
-        if ((option_given(c, "root") || option_given(c, "fingerprint")) && !option_given(c, "url"))
+        if ((global_option_value(c, "root") || global_option_value(c, "fingerprint")) &&
+            !global_option_value(c, "url"))
                 return fail(WRONG_USAGE, "--root and --fingerprint go with --url");
         if (option_given(c, "socket") &&
             (global_option_value(c, "cert") || global_option_value(c, "key")))

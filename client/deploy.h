@@ -1,0 +1,17 @@
+/*
+ * Deploying from other commands: what renewing and enrolling do at their end.
+ */
+#pragma once
+
+#include "cactl.h"
+
+/**
+ * deploy_folder() - bring every target in CONF/deploy.d whose Source= is @folder up to date
+ *
+ * A target that fails keeps none of the others from theirs. What is done is said on standard error.
+ * Return: DONE if none or all done
+ */
+enum result deploy_folder(struct client *c, const char *folder);
+
+/** deploy_add() - what `cactl deploy install SERVICE` does, for enroll --deploy SERVICE: its target takes its certificate from @folder from now on */
+enum result deploy_add(struct client *c, const char *service, const char *folder);

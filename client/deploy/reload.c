@@ -1,0 +1,311 @@
+/*
+ * Programs and signals. A program is run with words, never through a shell, with nothing on its standard input, and for so long at
+ * most; what it prints is shown where it fails. A signal goes to the process of a pid file only where that is the service.
+ */
+#include "reload.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/file.h"
+#include "lib/base/moment.h"
+#include "lib/base/text.h"
+
+#define PATH_FIXED "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define OUTPUT_MAX 2048 /* bytes of what a program says that are kept */
+#define SHOWN_MAX 320
+#define STEP_MS 20
+#define SETTLE_MS 400 /* a service that cannot use its certificate ends in less */
+#define PID_FILE_MAX 4096
+
+/* ---- words ---- */
+
+int words_split(char *text, const char *config, const char *ret[WORDS_OF_COMMAND_MAX + 1],
+                struct error *err) {
+        size_t count = 0;
+        char *at = text;
+
+        for (;;) {
+                bool quoted;
+
+                while (isspace((unsigned char) *at))
+                        at++;
+                if (!*at)
+                        break;
+                if (count == WORDS_OF_COMMAND_MAX)
+                        return error_set(err, ERR_CONFIG, "a command has more than %d words",
+                                         WORDS_OF_COMMAND_MAX);
+                quoted = *at == '"';
+                at += quoted;
+                ret[count++] = at;
+                while (*at && (quoted ? *at != '"' : !isspace((unsigned char) *at)))
+                        at++;
+                if (quoted && !*at)
+                        return error_set(err, ERR_CONFIG, "a command has an open quote");
+                if (*at)
+                        *at++ = '\0';
+        }
+        if (count == 0)
+                return error_set(err, ERR_CONFIG, "a command has no words");
+        for (size_t i = 0; i < count; i++)
+                if (text_equal(ret[i], "{config}"))
+                        ret[i] = config ? config : "";
+        ret[count] = NULL;
+        return 0;
+}
+
+static bool is_program(const char *word) {
+        CAD_AUTO(free_text) char *folders = strdup(PATH_FIXED);
+        char *save = NULL;
+
+        if (strchr(word, '/'))
+                return access(word, X_OK) == 0;
+        for (char *folder = folders ? strtok_r(folders, ":", &save) : NULL; folder;
+             folder = strtok_r(NULL, ":", &save)) {
+                char path[512];
+
+                (void) snprintf(path, sizeof(path), "%s/%s", folder, word);
+                if (access(path, X_OK) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* ---- programs ---- */
+
+static void nap(void) {
+        const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
+
+        (void) nanosleep(&step, NULL);
+}
+
+static void become(const char *const *words, int output) {
+        int nothing = open("/dev/null", O_RDONLY);
+
+        (void) setpgid(0, 0);
+        (void) signal(SIGPIPE, SIG_DFL);
+        (void) setenv("PATH", PATH_FIXED, 1);
+        (void) setenv("LC_ALL", "C", 1);
+        if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+            dup2(output, STDERR_FILENO) < 0)
+                _exit(127);
+        (void) execvp(words[0], (char *const *) (uintptr_t) words);
+        _exit(127);
+}
+
+/* What there is to read now; beyond OUTPUT_MAX it is dropped. */
+static void drain(int fd, char *out, size_t *used) {
+        char part[1024];
+        ssize_t n;
+
+        while ((n = read(fd, part, sizeof(part))) > 0) {
+                size_t room = OUTPUT_MAX - *used, take = (size_t) n < room ? (size_t) n : room;
+
+                memcpy(out + *used, part, take);
+                *used += take;
+        }
+}
+
+/* Its end, not the end of its output: a daemon that it started may keep that open. */
+static int wait_for(pid_t pid, int fd, int64_t timeout_s, char *out, size_t *used,
+                    int *ret_status) {
+        int64_t limit = moment_monotonic_ms() + timeout_s * 1000;
+
+        for (;;) {
+                pid_t ended = waitpid(pid, ret_status, WNOHANG);
+
+                drain(fd, out, used);
+                if (ended == pid)
+                        return 0;
+                if ((ended < 0 && errno != EINTR) || moment_monotonic_ms() > limit)
+                        return -1;
+                nap();
+        }
+}
+
+static void put_on_one_line(char *out, size_t used) {
+        out[used] = '\0';
+        while (used && isspace((unsigned char) out[used - 1]))
+                out[--used] = '\0';
+        for (char *at = out; *at; at++)
+                if (iscntrl((unsigned char) *at))
+                        *at = ' ';
+}
+
+static int judge(const char *program, bool ended, int status, const char *said, int64_t timeout_s,
+                 struct error *err) {
+        if (!ended)
+                return error_set(err, ERR_STATE_CONFLICT, "'%s' did not end within %lld s: stopped",
+                                 program, (long long) timeout_s);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+                return 0;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 127 && !*said)
+                return error_set(err, ERR_STATE_CONFLICT, "'%s' cannot be run: is it installed?",
+                                 program);
+        return error_set(err, ERR_STATE_CONFLICT, "'%s' failed (%s %d)%s%.*s", program,
+                         WIFEXITED(status) ? "exit status" : "signal",
+                         WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+                         *said ? ": " : "", SHOWN_MAX, said);
+}
+
+static int run_program(const char *const *words, int64_t timeout_s, struct error *err) {
+        char said[OUTPUT_MAX + 1];
+        size_t used = 0;
+        int ends[2], status = 0;
+        bool ended;
+        pid_t pid;
+
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return error_errno(err, errno, "cannot make a pipe");
+        (void) fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        (void) fflush(NULL);
+        pid = fork();
+        if (pid == 0)
+                become(words, ends[1]);
+        (void) fd_close(ends[1]);
+        if (pid < 0) {
+                (void) fd_close(ends[0]);
+                return error_errno(err, errno, "cannot run %s", words[0]);
+        }
+        ended = wait_for(pid, ends[0], timeout_s, said, &used, &status) == 0;
+        if (!ended) {
+                (void) kill(-pid, SIGKILL);
+                (void) kill(pid, SIGKILL);
+                (void) waitpid(pid, &status, 0);
+        }
+        (void) fd_close(ends[0]);
+        put_on_one_line(said, used);
+        return judge(words[0], ended, status, said, timeout_s, err);
+}
+
+static int run_words(const struct target *t, const char *command, struct error *err) {
+        CAD_AUTO(free_text) char *text = strdup(command);
+        const char *words[WORDS_OF_COMMAND_MAX + 1];
+        const char *config = t->config ? t->config : t->service ? t->service->configs[0] : NULL;
+
+        if (!text)
+                return error_no_memory(err);
+        return words_split(text, config, words, err) < 0 ? -1
+                                                         : run_program(words, t->timeout_s, err);
+}
+
+int reload_check(const struct target *t, struct error *err) {
+        const char *command = t->check ? t->check : t->service ? t->service->check : NULL;
+        char program[64];
+
+        if (!command || text_equal(command, "no"))
+                return 0;
+        (void) snprintf(program, sizeof(program), "%.*s", (int) strcspn(command, " "), command);
+        /* files may be laid out before the service is installed */
+        if (!t->check && !is_program(program))
+                return 0;
+        return run_words(t, command, err);
+}
+
+/* ---- signals ---- */
+
+static int read_small(const char *path, char *out, size_t size) {
+        CAD_AUTO(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+
+        if (n < 0)
+                return -1;
+        out[n] = '\0';
+        return 0;
+}
+
+/* Whether @pid is a process (no zombie) of that name; NULL: of any. */
+static bool lives(pid_t pid, const char *name) {
+        char path[64], stat[1024], *begin, *end;
+
+        (void) snprintf(path, sizeof(path), "/proc/%ld/stat", (long) pid);
+        if (read_small(path, stat, sizeof(stat)) < 0)
+                return false;
+        begin = strchr(stat, '(');
+        end = strrchr(stat, ')');
+        if (!begin || !end || end < begin || end[1] != ' ' || end[2] == 'Z' || end[2] == 'X')
+                return false;
+        *end = '\0';
+        return !name || strncmp(begin + 1, name, 15) == 0; /* TASK_COMM_LEN - 1 */
+}
+
+static bool find_process(const struct target *t, const char *pid_file, pid_t *ret) {
+        char text[PID_FILE_MAX];
+        uint64_t pid = 0;
+
+        if (read_small(pid_file, text, sizeof(text)) < 0)
+                return false;
+        text[strcspn(text, " \t\r\n")] = '\0';
+        if (text_to_u64(text, INT32_MAX, &pid) < 0 || pid <= 1)
+                return false;
+        *ret = (pid_t) pid;
+        return lives(*ret, t->service ? t->service->process : NULL);
+}
+
+static int send_signal(const struct target *t, const char *pid_file, enum reload *ret,
+                       struct error *err) {
+        int number = t->service ? t->service->signal : SIGHUP;
+        pid_t pid = 0;
+
+        if (!find_process(t, pid_file, &pid)) {
+                *ret = RELOAD_NOT_RUNNING;
+                return 0;
+        }
+        if (kill(pid, number) < 0)
+                return error_errno(err, errno, "cannot signal process %ld (%s)", (long) pid,
+                                   pid_file);
+        for (int waited = 0; waited < SETTLE_MS; waited += STEP_MS) {
+                nap();
+                if (!lives(pid, NULL) && !find_process(t, pid_file, &pid))
+                        return error_set(err, ERR_STATE_CONFLICT,
+                                         "process %ld has ended at its reload", (long) pid);
+        }
+        *ret = RELOAD_DONE;
+        return 0;
+}
+
+/* ---- systemd ---- */
+
+static bool systemd_is_there(void) {
+        return access("/run/systemd/system", F_OK) == 0; /* sd_booted(3) */
+}
+
+/* A service that was stopped is not started by a new certificate. */
+static int by_systemd(const struct target *t, const char *unit, bool revive, enum reload *ret,
+                      struct error *err) {
+        const char *const asked[] = { "systemctl", "is-active", "--quiet", unit, NULL };
+        const char *const told[] = { "systemctl", "reload-or-restart", unit, NULL };
+        struct error ignored = { 0 };
+
+        if (!revive && run_program(asked, t->timeout_s, &ignored) < 0) {
+                *ret = RELOAD_NOT_RUNNING;
+                return 0;
+        }
+        *ret = RELOAD_DONE;
+        return run_program(told, t->timeout_s, err);
+}
+
+int reload_run(const struct target *t, bool revive, enum reload *ret, struct error *err) {
+        const char *unit = t->unit ? t->unit : t->service ? t->service->unit : NULL;
+        const char *pid_file = t->pid_file ? t->pid_file : t->service ? t->service->pid_file : NULL;
+
+        *ret = RELOAD_NONE;
+        if (t->reload && text_equal(t->reload, "no"))
+                return 0;
+        if (t->reload) {
+                *ret = RELOAD_DONE;
+                return run_words(t, t->reload, err);
+        }
+        if (unit && !t->pid_file && systemd_is_there())
+                return by_systemd(t, unit, revive, ret, err);
+        return pid_file ? send_signal(t, pid_file, ret, err) : 0;
+}
