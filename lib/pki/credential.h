@@ -16,7 +16,7 @@
 #define CREDENTIAL_CERTS_MAX 32u             /* certificates of all inputs together */
 #define CREDENTIAL_CHAIN_MAX 8u              /* certificates between leaf and root */
 #define CREDENTIAL_ROUNDS_MAX \
-        10000000u /* of a key derivation that an input asks for; seconds of work, OWASP's number is 600 000 */
+        4000000u /* of key derivation that one input may ask for, seconds of work; OWASP's number is 600 000 */
 
 /* What services want in a file of its own. */
 enum credential_part {

@@ -23,6 +23,7 @@
 struct reading {
         struct credential_parts *parts;
         const char *password; /* NULL: none was given */
+        unsigned *rounds;     /* of key derivation that are left for this input */
         size_t found;
 };
 
@@ -131,16 +132,19 @@ static int wrong_password(const struct reading *r, int rc, struct error *err) {
                 : need_password(err);
 }
 
-static int check_rounds(unsigned rounds, struct error *err) {
-        return rounds <= CREDENTIAL_ROUNDS_MAX
-                ? 0
-                : error_set(err, ERR_BODY_TOO_LARGE,
-                            "its password has to go through %u rounds: at most %u are done", rounds,
-                            CREDENTIAL_ROUNDS_MAX);
+/* All that an input asks for counts together: it may have many bags. */
+static int spend_rounds(const struct reading *r, unsigned rounds, struct error *err) {
+        if (rounds > *r->rounds)
+                return error_set(
+                        err, ERR_BODY_TOO_LARGE,
+                        "its password has to go through more than %u rounds: that many are not done",
+                        CREDENTIAL_ROUNDS_MAX);
+        *r->rounds -= rounds;
+        return 0;
 }
 
 /* What GnuTLS cannot tell it will not open either. */
-static int check_key_rounds(struct bytes der, struct error *err) {
+static int spend_key_rounds(const struct reading *r, struct bytes der, struct error *err) {
         gnutls_datum_t datum = datum_of(der);
         unsigned char salt[256];
         unsigned schema = 0, cipher = 0, salt_size = sizeof(salt), rounds = 0;
@@ -149,7 +153,7 @@ static int check_key_rounds(struct bytes der, struct error *err) {
         (void) gnutls_pkcs8_info(&datum, GNUTLS_X509_FMT_DER, &schema, &cipher, salt, &salt_size,
                                  &rounds, &oid);
         gnutls_free(oid);
-        return check_rounds(rounds, err);
+        return spend_rounds(r, rounds, err);
 }
 
 static int take_encrypted_key(struct reading *r, struct bytes der, struct error *err) {
@@ -157,7 +161,7 @@ static int take_encrypted_key(struct reading *r, struct bytes der, struct error 
         gnutls_datum_t datum = datum_of(der);
         int rc;
 
-        if (check_key_rounds(der, err) < 0)
+        if (spend_key_rounds(r, der, err) < 0)
                 return -1;
         if (!r->password)
                 return need_password(err);
@@ -226,7 +230,7 @@ static int open_bag(const struct reading *r, gnutls_pkcs12_bag_t bag, struct err
                 return 0;
         (void) gnutls_pkcs12_bag_enc_info(bag, &schema, &cipher, salt, &salt_size, &rounds, &oid);
         gnutls_free(oid);
-        if (check_rounds(rounds, err) < 0)
+        if (spend_rounds(r, rounds, err) < 0)
                 return -1;
         rc = gnutls_pkcs12_bag_decrypt(bag, r->password);
         return rc < 0 ? wrong_password(r, rc, err) : 0;
@@ -242,7 +246,7 @@ static int check_mac(const struct reading *r, gnutls_pkcs12_t p12, struct error 
         gnutls_free(oid);
         if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
                 return 0;
-        if (check_rounds(rounds, err) < 0)
+        if (spend_rounds(r, rounds, err) < 0)
                 return -1;
         rc = gnutls_pkcs12_verify_mac(p12, r->password);
         if (rc == GNUTLS_E_MAC_VERIFY_FAILED)
@@ -256,7 +260,7 @@ static int take_pkcs12(struct reading *r, struct bytes der, struct error *err) {
         CAD_AUTO(p12_free) gnutls_pkcs12_t p12 = NULL;
         gnutls_datum_t datum = datum_of(der);
         /* a file without a password is one with the empty one */
-        struct reading opened = { r->parts, r->password ? r->password : "", 0 };
+        struct reading opened = { r->parts, r->password ? r->password : "", r->rounds, 0 };
         int rc;
 
         if (gnutls_pkcs12_init(&p12) < 0)
@@ -482,7 +486,10 @@ static int take_input(struct reading *r, struct bytes input, struct error *err) 
 int credential_parts_add(struct credential_parts *parts, struct bytes input, struct bytes password,
                          struct error *err) {
         char text[PASSWORD_MAX + 1];
-        struct reading r = { .parts = parts, .password = password.data ? text : NULL };
+        unsigned rounds = CREDENTIAL_ROUNDS_MAX;
+        struct reading r = { .parts = parts,
+                             .password = password.data ? text : NULL,
+                             .rounds = &rounds };
         int rc;
 
         if (input.size > CREDENTIAL_INPUT_MAX)
