@@ -117,17 +117,30 @@ static int read_folder(int fd, DIR **ret, struct error *err) {
         return error_errno(err, errno, "cannot read a folder of backups");
 }
 
-int backup_drop(int backups_fd, const char *id, struct error *err) {
-        CAD_AUTO(fd_close) int fd = open_backup(backups_fd, id, err);
+static void empty_folder(int fd) {
         DIR *dir = NULL;
 
-        if (fd < 0 || read_folder(fd, &dir, err) < 0)
-                return -1;
+        if (read_folder(fd, &dir, /* err= */ NULL) < 0)
+                return;
         for (struct dirent *entry; (entry = readdir(dir));)
                 if (!text_equal(entry->d_name, ".") && !text_equal(entry->d_name, ".."))
                         (void) unlinkat(fd, entry->d_name, 0);
         (void) closedir(dir);
-        return unlinkat(backups_fd, id, AT_REMOVEDIR) < 0
+}
+
+/* Under another name first: half of a backup, or of a journal, is not to be taken for one. */
+int backup_drop(int backups_fd, const char *id, struct error *err) {
+        CAD_AUTO(fd_close) int fd = -1;
+        char part[BACKUP_ID_MAX + sizeof(PART)];
+
+        (void) snprintf(part, sizeof(part), "%s%s", id, text_ends_with(id, PART) ? "" : PART);
+        if (!text_equal(id, part) && renameat(backups_fd, id, backups_fd, part) < 0)
+                return error_errno(err, errno, "cannot remove the backup %s", id);
+        fd = open_backup(backups_fd, part, err);
+        if (fd < 0)
+                return -1;
+        empty_folder(fd);
+        return unlinkat(backups_fd, part, AT_REMOVEDIR) < 0
                 ? error_errno(err, errno, "cannot remove the backup %s", id)
                 : 0;
 }

@@ -315,9 +315,10 @@ static int replace(const struct work *w, struct changes *changes, const char *re
                 return undo(w, changes, outcome->id, /* reload= */ false, &why, err);
         if (reload_run(w->target, /* revive= */ false, &outcome->reload, &why) < 0)
                 return undo(w, changes, outcome->id, /* reload= */ true, &why, err);
+        /* in this order: as long as an old key is beside, there is a journal that knows of it */
+        swap_clean(changes);
         if (backup_finish(w->backups_fd, outcome->id, &why) < 0)
                 return undo(w, changes, outcome->id, /* reload= */ true, &why, err);
-        swap_clean(changes);
         outcome->changed = true;
         backup_prune(w->backups_fd);
         return 0;

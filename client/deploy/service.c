@@ -180,7 +180,8 @@ static const char *after_word(const char *line, const char *word) {
         size_t size = strlen(word);
 
         for (const char *at = line; *at && *at != '#'; at++) {
-                bool begins = at == line || isspace((unsigned char) at[-1]) || at[-1] == '{';
+                bool begins = at == line || isspace((unsigned char) at[-1]) ||
+                        strchr("{;,", at[-1]);
 
                 if (begins && strncasecmp(at, word, size) == 0 && at[size] &&
                     strchr(" \t=:", at[size]))

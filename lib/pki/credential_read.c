@@ -237,7 +237,7 @@ static int open_bag(const struct reading *r, gnutls_pkcs12_bag_t bag, struct err
 }
 
 /* The MAC is asked first: a wrong password is found there, and not as nonsense in a bag. */
-static int check_mac(const struct reading *r, gnutls_pkcs12_t p12, struct error *err) {
+static int check_mac(struct reading *r, bool given, gnutls_pkcs12_t p12, struct error *err) {
         unsigned char salt[256];
         unsigned mac = 0, salt_size = sizeof(salt), rounds = 0;
         char *oid = NULL;
@@ -249,6 +249,12 @@ static int check_mac(const struct reading *r, gnutls_pkcs12_t p12, struct error 
         if (spend_rounds(r, rounds, err) < 0)
                 return -1;
         rc = gnutls_pkcs12_verify_mac(p12, r->password);
+        /* to PKCS#12 the empty password and none are two things; programs write either */
+        if (rc == GNUTLS_E_MAC_VERIFY_FAILED && !given &&
+            gnutls_pkcs12_verify_mac(p12, /* password= */ NULL) == 0) {
+                r->password = NULL;
+                return 0;
+        }
         if (rc == GNUTLS_E_MAC_VERIFY_FAILED)
                 return wrong_password(r, rc, err);
         return rc < 0 ? error_set(err, ERR_BODY_MALFORMED, "the PKCS#12 file cannot be read: %s",
@@ -259,7 +265,6 @@ static int check_mac(const struct reading *r, gnutls_pkcs12_t p12, struct error 
 static int take_pkcs12(struct reading *r, struct bytes der, struct error *err) {
         CAD_AUTO(p12_free) gnutls_pkcs12_t p12 = NULL;
         gnutls_datum_t datum = datum_of(der);
-        /* a file without a password is one with the empty one */
         struct reading opened = { r->parts, r->password ? r->password : "", r->rounds, 0 };
         int rc;
 
@@ -269,7 +274,7 @@ static int take_pkcs12(struct reading *r, struct bytes der, struct error *err) {
         if (rc < 0)
                 return error_set(err, ERR_BODY_MALFORMED, "the PKCS#12 file cannot be read: %s",
                                  gnutls_strerror(rc));
-        if (check_mac(&opened, p12, err) < 0)
+        if (check_mac(&opened, r->password != NULL, p12, err) < 0)
                 return -1;
         for (unsigned i = 0; i < BAGS_MAX; i++) {
                 CAD_AUTO(bag_free) gnutls_pkcs12_bag_t bag = NULL;

@@ -1,0 +1,81 @@
+"""cactl deploy with the real servers: each presents the new certificate after it, and goes on with the old one after one that failed."""
+
+import ssl
+
+import cadtest
+import pytest
+import servers
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from test_cactl import Ca
+
+from deploying import REFUSED, Credential, Place
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built():
+    cadtest.require_build()
+
+
+@pytest.fixture(scope="module")
+def ca():
+    return Ca()
+
+
+def der(credential):
+    return credential.cert.public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize("name", servers.SERVERS)
+def test_a_server_presents_what_was_deployed(tmp_path, ca, name):
+    place = Place(tmp_path)
+    first, second = (Credential(ca, "nas.lan") for _ in range(2))
+    first.store(tmp_path / "first")
+    second.store(tmp_path / "second")
+    with servers.running(name, tmp_path / "service") as server:
+        own = server.shows()
+        # where its files are, its configuration says
+        told = place.install(name, *server.options(), "--from", tmp_path / "first").stdout
+        assert "reloaded" in told
+        server.comes_to_show(der(first))
+        files = {path: path.stat().st_ino for path in (server.cert, server.key, server.both) if path.exists()}
+        assert "up to date" in place.install(name).stdout
+
+        # what its own check refuses, or (where it has none) a reload that fails
+        if "broken" in server.row:
+            server.write_config(server.row["broken"])
+            text = place.refused(name, "--from", tmp_path / "second")
+            assert "failed (" in text, text
+        else:
+            text = place.refused(name, "--from", tmp_path / "second", "--reload", "false")
+        assert "the old files are back" in text
+        assert {path: path.stat().st_ino for path in files} == files
+        assert server.shows() == der(first)
+        server.write_config()
+
+        place.install(name, "--from", tmp_path / "second")
+        server.comes_to_show(der(second))
+        place.cactl("restore", name)
+        server.comes_to_show(der(first))
+        place.cactl("restore", name, place.backups(name)[-1]["id"])
+        server.comes_to_show(own)
+        assert not [path for path in server.folder.iterdir() if path.name.startswith(".cactl")]
+        # a server that is not there reads them when it starts
+        server.stop()
+        assert "it is not running" in place.install(name).stdout
+        server.start()
+        server.comes_to_show(der(second))
+
+
+def test_a_client_with_the_root_connects(tmp_path, ca):
+    """The chain is sent along: the root alone is enough."""
+    place, credential = Place(tmp_path), Credential(ca, "nas.lan")
+    with servers.running("nginx", tmp_path / "service") as server:
+        place.install("nginx", *server.options(), "--from", credential.store(tmp_path / "src"), "--name", "nas.lan")
+        server.comes_to_show(der(credential))
+        context = ssl.create_default_context(cafile=tmp_path / "src" / "root.pem")
+        with servers.socket.create_connection(("127.0.0.1", server.port), 5) as sock, context.wrap_socket(
+                sock, server_hostname="nas.lan") as tls:
+            assert x509.load_der_x509_certificate(tls.getpeercert(True)) == credential.cert
+    assert place.refused("nginx", "--name", "other.lan").count("is not for other.lan") == 1
+    assert REFUSED == 1
