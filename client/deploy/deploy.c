@@ -50,17 +50,18 @@ enum result deploy_target_open(const char *name, struct target *ret, bool *ret_n
         return target_new(name, ret, &err) < 0 ? fail_error(&err) : DONE;
 }
 
+/* Whether it says where the certificate goes; the root may go somewhere besides. */
 static bool has_places(const struct target *t) {
         for (size_t i = 0; i < CREDENTIAL_PART_COUNT; i++)
-                if (t->paths[i])
+                if (t->paths[i] && (i != CREDENTIAL_ROOT || !t->service))
                         return true;
         return false;
 }
 
-static int take_places(struct target *t, char *const *found, const char *const *usual,
+static int take_places(struct target *t, const char *const places[CREDENTIAL_PART_COUNT],
                        struct error *err) {
         for (size_t i = 0; i < CREDENTIAL_PART_COUNT; i++)
-                if (target_set(&t->paths[i], found ? found[i] : usual[i], err) < 0)
+                if (places[i] && !t->paths[i] && target_set(&t->paths[i], places[i], err) < 0)
                         return -1;
         return 0;
 }
@@ -77,13 +78,13 @@ static int choose_places(struct target *t, struct outcome *ret, struct error *er
                         "where to? '%s' is no service that is known (%s): --to-cert, --to-fullchain, --to-key, --to-combined, … FILE",
                         t->name, service_names());
         if (service_look(t->service, t->config, &found, err) < 0 ||
-            take_places(t, found.paths, NULL, err) < 0)
+            take_places(t, (const char *const *) found.paths, err) < 0)
                 return -1;
         if (has_places(t))
                 return 0;
         ret->places_chosen = true;
         ret->hint = t->service->hint;
-        return take_places(t, NULL, t->service->places, err);
+        return take_places(t, t->service->places, err);
 }
 
 /* ---- what is to be there ---- */

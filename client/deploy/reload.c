@@ -24,7 +24,7 @@
 #define OUTPUT_MAX 2048 /* bytes of what a program says that are kept */
 #define SHOWN_MAX 320
 #define STEP_MS 20
-#define SETTLE_MS 400 /* a service that cannot use its certificate ends in less */
+#define SETTLE_MS 250 /* a service that cannot use its certificate ends in less */
 #define PID_FILE_MAX 4096
 
 /* ---- words ---- */

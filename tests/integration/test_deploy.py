@@ -313,7 +313,7 @@ def test_a_process_is_signalled_by_its_pid_file_and_no_other_one_is(deployed, ne
         (deployed.base / "pid").write_text(f"{process.pid}\n")
         # of nginx, it says: but that is a Python
         deployed.install("web2", "--service", "nginx", "--check", "no", "--pid-file", deployed.base / "pid", "--from",
-                         deployed.base / "new", "--to-root", deployed.out / "root")
+                         deployed.base / "new", "--to-cert", deployed.out / "cert")
         assert not caught.exists()
         told = deployed.install("web", "--from", deployed.base / "new", "--pid-file", deployed.base / "pid").stdout
         assert "reloaded" in told and caught.exists()
@@ -713,6 +713,9 @@ def test_files_go_where_the_configuration_of_the_service_says(place, new, label)
     place.install("web", "--service", service, "--config", place.base / "service.conf", "--check", "no", "--reload", "no", "--owner", "root",
                   "--group", "root", "--from", new.store(place.base / "src"))
     assert place.holds(new, *wanted.values()) and set(os.listdir(place.out)) == set(wanted.values())
+    # and the root besides, where that is asked for
+    place.install("web", "--to-root", place.out / "root")
+    assert place.holds(new, *wanted.values(), "root")
 
 
 @pytest.mark.parametrize("text, said", [

@@ -6,8 +6,11 @@
 """
 
 import contextlib
+import os
 import pathlib
+import pwd
 import shutil
+import signal
 import socket
 import ssl
 import struct
@@ -106,9 +109,9 @@ listen = 127.0.0.1
 ssl = required
 ssl_cert = <{cert}
 ssl_key = <{key}
-default_internal_user = {me}
-default_internal_group = {group}
-default_login_user = {me}
+default_internal_user = {internal}
+default_internal_group = {internal}
+default_login_user = {login}
 service imap-login {{
   chroot =
   inet_listener imap {{
@@ -151,8 +154,9 @@ SERVERS = {
     "lighttpd": dict(text=LIGHTTPD, start="lighttpd -D -f {config}", broken="nonsense\n"),
     "nats": dict(program="nats-server", text=NATS, start="nats-server -c {config}", broken="nonsense: {{\n", upgrade=nats_upgrade),
     "mosquitto": dict(text=MOSQUITTO, start="mosquitto -c {config}"),
-    "dovecot": dict(text=DOVECOT, start="dovecot -F -c {config}", broken="nonsense\n"),
-    "postgresql": dict(program="postgres", text=POSTGRES, upgrade=postgres_upgrade),
+    # its children end with it, and it would wait for them for seconds
+    "dovecot": dict(stop=signal.SIGKILL, text=DOVECOT, start="dovecot -F -c {config}", broken="nonsense\n"),
+    "postgresql": dict(stop=signal.SIGINT, program="postgres", text=POSTGRES, upgrade=postgres_upgrade),
 }
 
 
@@ -177,14 +181,12 @@ class Server:
         return "{both}" in self.row["text"]
 
     def write_config(self, more=""):
-        import grp
-        import os
-        import pwd
         root = os.geteuid() == 0
+        me = pwd.getpwuid(os.geteuid()).pw_name
         user = {"nginx": "user root;", "mosquitto": "user root"}.get(self.name, "") if root else ""
         self.config.write_text(self.row["text"].format(
             dir=self.folder, port=self.port, cert=self.cert, key=self.key, both=self.both, user=user,
-            me=pwd.getpwuid(os.geteuid()).pw_name, group=grp.getgrgid(os.getegid()).gr_name) + more)
+            internal="dovecot" if root else me, login="dovenull" if root else me) + more)
 
     def self_sign(self):
         """What a box makes for itself at its first boot."""
@@ -197,23 +199,24 @@ class Server:
 
     def words(self):
         if self.name == "postgresql":
-            return [*self.as_user, self.program, "-D", self.folder / "data", "-c", f"config_file={self.config}", "-c", "hba_file=/dev/null"]
+            return [*self.as_user, self.program, "-D", self.folder / "data", "-c", f"config_file={self.config}"]
         first, *rest = self.row["start"].format(dir=self.folder, config=self.config).split()
         return [self.program, *rest]
 
     def prepare_postgres(self):
-        import os
-        import pwd
         if os.geteuid() == 0:
             self.as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
             user = pwd.getpwnam("postgres")
             for path in (self.folder, *self.folder.iterdir()):
                 os.chown(path, user.pw_uid, user.pw_gid)
-            for path in self.folder.parents:
-                if path.stat().st_uid == 0 and path != pathlib.Path("/"):
-                    path.chmod(path.stat().st_mode | 0o011)
         subprocess.run([*self.as_user, pathlib.Path(self.program).parent / "initdb", "-D", self.folder / "data", "--no-sync", "-A", "trust",
                         "--no-instructions", "--locale=C"], check=True, capture_output=True, cwd=self.folder)
+
+    def open_to_others(self):
+        """To those that the server becomes, when it is started by root."""
+        for path in (self.folder, *self.folder.parents):
+            if os.geteuid() == 0 and path.stat().st_uid == 0 and path != pathlib.Path("/"):
+                path.chmod(path.stat().st_mode | 0o011)
 
     def start(self):
         with open(self.folder / "log", "ab") as log:
@@ -221,7 +224,7 @@ class Server:
                                             env={"PATH": SBIN})
         self.pid_file.write_text(f"{self.process.pid}\n")
         limit = time.monotonic() + START_S
-        while not answers(self.port):
+        while not answers(self.port) or not self.presents():
             assert self.process.poll() is None and time.monotonic() < limit, self.log()
             time.sleep(0.02)
 
@@ -230,12 +233,13 @@ class Server:
 
     def stop(self):
         if self.process and self.process.poll() is None:
-            self.process.terminate()
+            self.process.send_signal(self.row.get("stop", signal.SIGTERM))
             try:
                 self.process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait(STOP_S)
+            shutil.rmtree(self.folder / "run", ignore_errors=True)      # sockets of a dovecot that was killed
 
     def shows(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -246,13 +250,18 @@ class Server:
             with context.wrap_socket(sock, server_hostname="nas.lan") as tls:
                 return tls.getpeercert(True)
 
+    def presents(self):
+        try:
+            return self.shows()
+        except OSError:
+            return None
+
     def comes_to_show(self, der):
         """Wait until new connections get this certificate: most reload in their own time."""
         limit = time.monotonic() + SHOW_S
         while True:
-            with contextlib.suppress(OSError):
-                if self.shows() == der:
-                    return
+            if self.presents() == der:
+                return
             assert self.process.poll() is None and time.monotonic() < limit, self.log()
             time.sleep(0.05)
 
@@ -268,6 +277,7 @@ def running(name, folder):
     server = Server(name, folder)
     server.write_config()
     server.self_sign()
+    server.open_to_others()
     if name == "postgresql":
         server.prepare_postgres()
     try:
