@@ -47,6 +47,10 @@ _cactl_requests() {
         _cactl_ask request list | sed -n 's/^ *"code": "\([0-9A-Z]*\)",\{0,1\}$/\1/p'
 }
 
+_cactl_targets() {
+        "${words[0]}" deploy list --json 2>/dev/null | sed -n 's/^ *"target": "\([A-Za-z0-9._@-]*\)",\{0,1\}$/\1/p'
+}
+
 # _cactl_options COMMAND: the options of a command, without those of all.
 _cactl_options() {
         case $1 in
@@ -72,6 +76,10 @@ _cactl_options() {
         "token create") echo --profile --uses --expires --days --validity --label --short ;;
         "token list") echo --limit --all ;;
         backup) echo --with-keys --passphrase-file --state-dir --config --scheduled --folder --replace ;;
+        "deploy install")
+                echo --from --cert --key --chain --root --p12 --password-file --name --service --to-cert --to-chain --to-fullchain --to-key \
+                        --to-combined --to-root --owner --group --mode --config --pid-file --unit --check --reload --timeout --force
+                ;;
         restore) echo --accept-loss --passphrase-file --state-dir --config ;;
         esac
 }
@@ -79,7 +87,7 @@ _cactl_options() {
 # _cactl_words COMMAND: what may follow it that is no option and no file.
 _cactl_words() {
         case $1 in
-        "") echo status issue cert ca crl profile request token audit backup restore help ;;
+        "") echo status issue cert ca crl profile request token audit backup restore deploy help ;;
         cert) echo list show sign export revoke renew ;;
         ca) echo show rotate activate fingerprint ;;
         crl) echo show publish ;;
@@ -88,6 +96,9 @@ _cactl_words() {
         request) echo submit list show approve deny ;;
         token) echo create list revoke ;;
         backup) echo verify ;;
+        deploy) echo install list backups restore ;;
+        "deploy install") echo nginx apache haproxy lighttpd nats mosquitto postgresql postfix dovecot; _cactl_targets ;;
+        "deploy backups" | "deploy restore") _cactl_targets ;;
         "profile show") _cactl_profiles ;;
         "cert show" | "cert export" | "cert revoke" | "cert renew") _cactl_serials ;;
         "ca activate") _cactl_ask ca show | sed -n 's/^ *"id": "\([a-z0-9-]*\)",\{0,1\}$/\1/p' ;;
@@ -112,19 +123,29 @@ _cactl() {
                         i=$((i + 1))
                         ;;
                 -*) ;;
-                status | issue | backup | restore) [ -n "$command" ] || command=${words[i]} ;;
-                cert | ca | crl | profile | request | token | audit) [ -n "$command" ] || command=${words[i]} ;;
+                status | issue | backup) [ -n "$command" ] || command=${words[i]} ;;
+                restore)
+                        if [ -z "$command" ]; then
+                                command=restore
+                        elif [ "$command" = deploy ]; then
+                                command="deploy restore"
+                        fi
+                        ;;
+                cert | ca | crl | profile | request | token | audit | deploy) [ -n "$command" ] || command=${words[i]} ;;
+                install | backups)
+                        [ "$command" != deploy ] || command+=" ${words[i]}"
+                        ;;
                 list | show | sign | export | submit | approve | deny | revoke | renew | rotate | activate | fingerprint | publish | create | verify)
                         case $command in
-                        cert | ca | crl | profile | request | token | audit) command+=" ${words[i]}" ;;
+                        cert | ca | crl | profile | request | token | audit | deploy) command+=" ${words[i]}" ;;
                         esac
                         ;;
                 esac
         done
 
         case $prev in
-        --socket | --root | --cert | --p12-password-file | --list | --csr-list | --csr | --new-key | --signer-log | --passphrase-file | --config) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-        --state-dir | --folder) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+        --socket | --root | --cert | --p12-password-file | --list | --csr-list | --csr | --new-key | --signer-log | --passphrase-file | --config | --chain | --p12 | --password-file | --to-* | --pid-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --state-dir | --folder | --from) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
         --out)
                 if [ "$command" = issue ]; then
                         mapfile -t COMPREPLY < <(compgen -d -- "$cur")

@@ -254,13 +254,6 @@ static int begin(struct work *w, struct error *err) {
 
 /* ---- replacing, and undoing ---- */
 
-static const char *after_undo(enum reload reload, bool reloaded) {
-        if (!reloaded)
-                return "the old files are back";
-        return reload == RELOAD_DONE ? "the old files are back, and it was reloaded with them"
-                                     : "the old files are back";
-}
-
 /* Return: -1, always, with what went wrong first and what is there now. */
 static int undo(const struct work *w, struct changes *changes, const char *id, bool reload,
                 const struct error *why, struct error *err) {
@@ -285,7 +278,8 @@ static int undo(const struct work *w, struct changes *changes, const char *id, b
                         err, why->code,
                         "%s; the old files are back, but the reload with them failed, too: %s",
                         why->text, again.text);
-        return error_set(err, why->code, "%s; %s", why->text, after_undo(done, reload));
+        return error_set(err, why->code, "%s; the old files are back%s", why->text,
+                         done == RELOAD_DONE ? ", and it was reloaded with them" : "");
 }
 
 static int note_paths(const struct changes *changes, struct outcome *outcome) {

@@ -502,11 +502,11 @@ int credential_parts_add(struct credential_parts *parts, struct bytes input, str
                                  "it has %zu octets: no certificate or key is longer than %u",
                                  input.size, CREDENTIAL_INPUT_MAX);
         if (password.size > PASSWORD_MAX ||
-            (password.size && memchr(password.data, '\0', password.size)))
+            (password.data && memchr(password.data, '\0', password.size)))
                 return error_set(err, ERR_KEY_PASSPHRASE,
                                  "the password is longer than %u octets, or has a NUL in it",
                                  PASSWORD_MAX);
-        if (password.size)
+        if (password.data)
                 memcpy(text, password.data, password.size);
         text[password.size] = '\0';
         rc = take_input(&r, input, err);

@@ -735,3 +735,34 @@ def test_the_snakeoil_of_all_services_is_not_replaced_in_passing(place, new):
     text = place.refused("apache", "--config", conf, "--from", new.store(place.base / "src"), "--name", "not.lan")
     assert "is not for not.lan" in text         # it got past the choice of places
     assert not (place.conf / "deploy.d").exists()
+
+
+# ---- what enrolling and renewing call ---------------------------------------------------------------
+
+def test_a_renewed_folder_is_brought_to_all_its_targets_and_to_no_other(place, old, new):
+    def call(*words, expect=DONE):
+        done = subprocess.run([cadtest.BUILD / "tests" / "deploy-calls", *words], env=environment(**place.env), capture_output=True,
+                              text=True, timeout=LIMIT_S, cwd=place.base)
+        assert done.returncode == expect and not done.stdout and "asked for" not in done.stderr, done.stderr
+        return done.stderr
+    mine, others = (old.store(place.base / name) for name in ("mine", "others"))
+    assert call("folder", mine) == ""
+    for name, source in (("a", mine), ("b", others), ("c", mine)):
+        place.install(name, "--from", source, "--to-cert", place.out / name)
+    for folder in (mine, others):
+        new.store(folder)
+    (place.base / "link").symlink_to(mine)
+    text = call("folder", place.base / "link")
+    assert [(place.out / name).read_text() == new.parts["cert"] for name in "abc"] == [True, False, True]
+    assert "a: " in text and "c: " in text and "b: " not in text
+    assert call("folder", mine).count("up to date") == 2
+    # one that fails keeps none of the others from theirs, and is told of
+    old.store(mine)
+    (place.out / "a").unlink()
+    (place.out / "a").mkdir()
+    assert "is not a regular file" in call("folder", mine, expect=REFUSED)
+    assert (place.out / "c").read_text() == old.parts["cert"]
+    # another folder for a target that has one: what is said of it else stays
+    call("add", "b", mine)
+    assert (place.out / "b").read_text() == old.parts["cert"] and place.state_of("b")["source"] == str(mine)
+    assert "where to? 'd' is no service" in call("add", "d", mine, expect=USAGE)
