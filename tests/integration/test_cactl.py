@@ -516,7 +516,7 @@ def test_what_comes_later_is_said_not_to_be_here(words):
 
 def commands():
     lines = cactl("--help").stdout.split("Options:")[0].splitlines()[1:]
-    return [re.match(r"  ((?:\S+ )*?\S+)(?: \[?[A-Z]\S*)?  ", line).group(1) for line in lines
+    return [re.match(r"  ((?:\S+ )*?\S+)(?: \[?[A-Z]\S*)*  ", line).group(1) for line in lines
             if line.strip()]
 
 
