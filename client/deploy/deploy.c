@@ -121,9 +121,9 @@ static int attributes_of(const struct target *t, struct change *change, struct e
                 after->gid = getegid();
                 after->mode = !change->secret ? 0644 : t->service ? t->service->key_mode : 0600;
         }
-        if (!change->secret)
-                after->mode |= stays ? 0 : 0444u;
-        else if (t->mode)
+        if (!change->secret && change->before.kind == HELD_LINK)
+                after->mode |= 0444u; /* what held_like() is careful about is a key */
+        if (change->secret && t->mode)
                 after->mode = (mode_t) strtoul(t->mode, NULL, 8);
         return owner_of(t, change->secret, after, stays, err);
 }

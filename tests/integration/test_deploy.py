@@ -369,11 +369,14 @@ def test_a_link_becomes_a_file_and_what_it_led_to_stays(deployed, new, old):
     (deployed.base / "shared").chmod(0o644)
     (deployed.out / "key").unlink()
     (deployed.out / "key").symlink_to(deployed.base / "shared")
+    (deployed.out / "fullchain").rename(deployed.base / "public")
+    (deployed.out / "fullchain").symlink_to(deployed.base / "public")
     text = deployed.install("web", "--from", deployed.base / "new").stderr
     assert "was a symbolic link" in text
     assert not (deployed.out / "key").is_symlink() and deployed.holds(new, *PAIR)
     assert (deployed.base / "shared").read_text() == old.parts["key"]
     assert stat.S_IMODE((deployed.out / "key").stat().st_mode) == 0o640, "no key for everybody by way of a link"
+    assert stat.S_IMODE((deployed.out / "fullchain").stat().st_mode) == 0o644
     deployed.cactl("restore", "web")
     assert os.readlink(deployed.out / "key") == str(deployed.base / "shared")
     # one that leads nowhere
@@ -587,15 +590,16 @@ def test_a_backup_that_is_damaged_is_not_put_in_place(deployed, old, new):
         assert deployed.holds(new, *PAIR)
 
 
-def test_backups_are_bounded_and_the_oldest_go(place, old, new):
-    old.store(place.base / "a")
-    new.store(place.base / "b")
-    for i in range(23):
-        place.install("web", "--from", place.base / "ab"[i % 2], *place.to(*PAIR))
-    rows = [row["id"] for row in place.backups()]
-    assert len(rows) == 20
-    made = [row["made"] for row in place.backups()]
-    assert made == sorted(made, reverse=True)
+def test_backups_are_bounded_and_the_oldest_go(deployed):
+    folder = deployed.state / "backups" / "web"
+    made = deployed.backups()[0]["id"]
+    for day in range(1, 25):
+        shutil.copytree(folder / made, folder / f"2020-01-{day:02}T00-00-00Z-1")
+    shutil.copytree(folder / made, folder / "2019-01-01T00-00-00Z-1.part")
+    deployed.install("web", "--from", deployed.base / "new")
+    rows = [row["id"] for row in deployed.backups()]
+    assert len(rows) == 20 and rows[1] == made and rows[2] == "2020-01-24T00-00-00Z-1" and rows[-1] == "2020-01-07T00-00-00Z-1"
+    assert not list(folder.glob("*.part"))
 
 
 # ---- files of targets ------------------------------------------------------------------------------
