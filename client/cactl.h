@@ -48,6 +48,7 @@ struct given_option {
 };
 
 struct http;
+struct place;
 
 /** struct client - one run of cactl */
 struct client {
@@ -59,10 +60,13 @@ struct client {
         size_t args_count;
         bool json;
         bool quiet;
-        int64_t now;       /* read once, at start */
+        int64_t now; /* read once, at start; the CA's where this machine's clock cannot be right (trust_clock.h) */
         struct http *http; /* made with the first request */
         /* NULL, or the certificate that the command is about, and its key: over the network that one is shown where no --cert is given */
         const char *own_certificate, *own_key;
+        /* NULL, or: there and nowhere else is the CA, whatever options and cactl.conf say (enroll, renew) */
+        const struct place *at;
+        const char *bearer; /* NULL, or a token that goes with each request */
 };
 
 /** option_value() - what was given for an option, NULL where it was not given */
@@ -115,6 +119,8 @@ extern const struct command cmd_crl_show;
 extern const struct command cmd_crl_publish;
 extern const struct command cmd_profile_list;
 extern const struct command cmd_profile_show;
+extern const struct command cmd_enroll;
+extern const struct command cmd_renew;
 extern const struct command cmd_token_create;
 extern const struct command cmd_token_list;
 extern const struct command cmd_token_revoke;

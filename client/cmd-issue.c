@@ -23,7 +23,6 @@
 #include "pkcs12.h"
 #include "show.h"
 
-#define BASE_MAX 200 /* bytes of a file name before "-key.pem" */
 #define RSA_SLOW_BITS 3072
 
 static const struct option options[] = {
@@ -89,28 +88,6 @@ static enum result plan_key(const struct client *c, struct plan *plan) {
         return DONE;
 }
 
-/* mkcert's rules, and none that would leave the folder. */
-static void base_from_name(const char *name, char *out) {
-        size_t used = 0;
-
-        for (; *name && used + sizeof("_wildcard") < BASE_MAX; name++) {
-                const char *put = *name == '*' ? "_wildcard" : *name == '@' ? "_at_" : NULL;
-                bool plain = (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') ||
-                        (*name >= '0' && *name <= '9') || strchr("-_+.", *name);
-
-                if (put) {
-                        memcpy(out + used, put, strlen(put));
-                        used += strlen(put);
-                } else {
-                        bool hidden = used == 0 && (*name == '.' || *name == '-');
-
-                        out[used] = plain && !hidden ? *name : '_';
-                        used++;
-                }
-        }
-        out[used] = '\0';
-}
-
 static enum result plan_files(const char *base, struct plan *plan) {
         char first[SAN_TEXT_MAX];
 
@@ -124,7 +101,7 @@ static enum result plan_files(const char *base, struct plan *plan) {
         if (base)
                 memcpy(plan->base, base, strlen(base) + 1);
         else
-                base_from_name(san_text(&plan->names.items[0], first, sizeof(first)), plan->base);
+                kept_name(san_text(&plan->names.items[0], first, sizeof(first)), plan->base);
         if (text_equal(plan->base, "root"))
                 return fail(
                         WRONG_USAGE,

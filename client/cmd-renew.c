@@ -21,6 +21,7 @@
 #include "lib/pki/csr.h"
 #include "lib/pki/pem.h"
 #include "output.h"
+#include "renewal.h"
 #include "show.h"
 
 #define SERIAL_SURE_DIGITS 16 /* a word of so many hex digits is a serial, not a file */
@@ -168,9 +169,7 @@ static enum result read_csr(const char *path, struct renewing *r) {
         return DONE;
 }
 
-/* Of the kind that the old one is. */
 static int make_key(const char *path, struct renewing *r, struct error *err) {
-        CAD_AUTO(public_key_free) struct public_key *old = NULL;
         CAD_AUTO(buffer_wipe) struct buffer pem = { 0 };
         CAD_AUTO(free_text) char *folder = strdup(path);
         char *slash = folder ? strrchr(folder, '/') : NULL;
@@ -180,9 +179,7 @@ static int make_key(const char *path, struct renewing *r, struct error *err) {
                 return error_no_memory(err);
         if (slash)
                 slash[slash == folder] = '\0';
-        if (public_key_from_spki(r->cert.spki, RSA_BITS_MAX, &old, err) < 0 ||
-            private_key_generate(public_key_type(old), public_key_bits(old), &r->new_key, err) <
-                    0 ||
+        if (renewal_key(r->cert.spki, &r->new_key, err) < 0 ||
             private_key_to_pem(r->new_key, BYTES_NONE, &pem, err) < 0 ||
             file_set_open(&r->key_set, slash ? folder : ".", /* replace= */ false, err) < 0 ||
             file_set_check(&r->key_set, name, err) < 0)
@@ -207,11 +204,9 @@ static int take_key(const char *path, struct renewing *r, struct error *err) {
 }
 
 static enum result new_key(const char *path, struct renewing *r) {
-        CAD_AUTO(san_list_done) struct san_list none = { 0 };
         struct error err = { 0 };
 
-        if (take_key(path, r, &err) < 0 ||
-            csr_create(r->new_key, /* common_name= */ NULL, &none, &r->csr_der, &err) < 0 ||
+        if (take_key(path, r, &err) < 0 || renewal_csr(r->new_key, &r->csr_der, &err) < 0 ||
             csr_from_der(buffer_bytes(&r->csr_der), RSA_BITS_MAX, &r->csr, &err) < 0)
                 return fail(REFUSED, "%s: %s", path, err.text);
         return DONE;
@@ -230,25 +225,14 @@ static enum result choose_key(const struct client *c, struct renewing *r) {
 /* ---- doing it ---- */
 
 static enum result post(struct client *c, const struct renewing *r, json_t **ret) {
-        CAD_AUTO(buffer_done) struct buffer path = { 0 }, pem = { 0 };
-        CAD_AUTO(json_free) json_t *body = NULL;
-
-        if (r->csr)
-                pem_append(&pem, "CERTIFICATE REQUEST", r->csr->der);
-        body = json_pack("{s:s*}", "csr", r->csr ? buffer_string(&pem) : NULL);
-        if (!body)
-                return fail(REFUSED, "out of memory");
-        buffer_format(&path, "/v1/certificates/%s/renew", r->serial);
-        return api_post(c, buffer_string(&path), body, ret);
+        return renewal_post(c, r->serial, r->csr ? r->csr->der : BYTES_NONE, ret);
 }
 
 static enum result check_answer(const struct renewing *r, const json_t *answer,
                                 struct issued *issued) {
         struct error err = { 0 };
 
-        if (issued_read(answer, issued, &err) < 0 ||
-            issued_check_key(issued, r->csr ? r->csr->spki : r->cert.spki, &err) < 0 ||
-            issued_check_names(issued, &r->names, &err) < 0)
+        if (renewal_read(answer, r->csr ? r->csr->spki : r->cert.spki, &r->names, issued, &err) < 0)
                 return fail_error(&err);
         return DONE;
 }

@@ -20,13 +20,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "lib/base/file.h"
+#include "lib/base/moment.h"
 #include "lib/base/text.h"
 #include "lib/pki/cert.h"
 #include "lib/pki/fingerprint_words.h"
 #include "lib/pki/pem.h"
 #include "output.h"
 #include "place.h"
+#include "show.h"
+#include "trust_clock.h"
 
 #define CONNECT_TIMEOUT_S 10L
 #define SAVE_TIMEOUT_S 600L /* a large store is copied before its first byte comes */
@@ -43,6 +47,7 @@ struct http {
         struct place at;          /* what is known of a CA on the network */
         struct buffer passphrase; /* of the client certificate's key */
         char problem[CURL_ERROR_SIZE];
+        const char *bearer; /* NULL: none; for one call */
 };
 
 struct http *http_free(struct http *h) {
@@ -270,6 +275,7 @@ static size_t take_header(char *line, size_t one, size_t size, void *context) {
         answer->content_type[strcspn(answer->content_type, "; ")] = '\0';
         text_lower(answer->content_type);
         take_value(line, size, "Retry-After:", answer->retry_after);
+        take_value(line, size, "Date:", answer->date);
         return size;
 }
 
@@ -311,12 +317,17 @@ static struct curl_slist *add_header(struct curl_slist *list, const char *name, 
 static CURLcode perform(struct http *h, const struct http_request *request,
                         struct http_answer *ret) {
         CAD_AUTO(buffer_done) struct buffer url = { 0 };
+        CAD_AUTO(buffer_wipe) struct buffer bearer = { 0 };
         struct curl_slist *headers = NULL;
         CURLcode code;
 
         headers = add_header(headers, "Accept", request->accept);
         headers = add_header(headers, "Content-Type", request->content_type);
         headers = add_header(headers, "Idempotency-Key", request->idempotency_key);
+        if (h->bearer) {
+                buffer_format(&bearer, "Bearer %s", h->bearer);
+                headers = add_header(headers, "Authorization", buffer_string(&bearer));
+        }
         buffer_format(&url, "%s%s", h->by_socket ? "http://localhost" : h->place, request->path);
         if (url.failed)
                 return CURLE_OUT_OF_MEMORY;
@@ -387,15 +398,27 @@ static const struct {
           "ask for less with --limit" },
 };
 
+/* A certificate that is not verified may be one that is not valid yet, or any more: libcurl does not say so. */
+static void tell_clock(CURLcode code, struct buffer *out) {
+        char now[MOMENT_TEXT_MAX];
+
+        if (code == CURLE_PEER_FAILED_VERIFICATION)
+                buffer_format(out, "; this machine's clock says %s",
+                              moment_format(moment_now() < 0 ? 0 : moment_now(), now));
+}
+
 static enum result say_curl_problem(const struct http *h, CURLcode code) {
+        CAD_AUTO(buffer_done) struct buffer clock = { 0 };
+
+        tell_clock(code, &clock);
         for (size_t i = 0; i < ARRAY_SIZE(curl_problems); i++)
                 if (curl_problems[i].code == code)
-                        return fail(curl_problems[i].result, "%s: %s%s%s%s: %s", h->place,
+                        return fail(curl_problems[i].result, "%s: %s%s%s%s: %s%s", h->place,
                                     curl_problems[i].text,
                                     h->problem[0] && !h->by_socket ? " (" : "",
                                     h->by_socket ? "" : h->problem,
                                     h->problem[0] && !h->by_socket ? ")" : "",
-                                    curl_problems[i].way_out);
+                                    curl_problems[i].way_out, buffer_string(&clock));
         return fail(UNREACHABLE, "%s: %s: check --socket or --url", h->place,
                     h->problem[0] ? h->problem : curl_easy_strerror(code));
 }
@@ -423,51 +446,61 @@ static enum result call(struct http *h, const struct http_request *request,
 
 /* ---- a root that is known by its fingerprint ---- */
 
-static enum result check_root(struct http *h, const struct http_answer *answer,
-                              const struct fingerprint *pinned, struct buffer *ret_pem) {
-        CAD_AUTO(buffer_done) struct buffer der = { 0 };
-        struct bytes text = buffer_bytes(&answer->body);
-        char label[PEM_LABEL_MAX];
-        uint8_t digest[SHA256_SIZE];
+/* From a server that has proved nothing. */
+static enum result fetch_root(struct http *h, struct buffer *ret_der) {
+        const struct http_request request = { .method = "GET", .path = "/v1/ca/root.pem" };
+        CAD_AUTO(http_answer_done) struct http_answer answer = { 0 };
         struct error err = { 0 };
+        char label[PEM_LABEL_MAX];
+        enum result result;
+        struct bytes text;
 
-        if (answer->status != 200 || pem_next(&text, label, &der, &err) != 1 ||
+        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 0L);
+        curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 1L);
+        result = call(h, &request, &answer);
+        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 1L);
+        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 2L);
+        curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 0L);
+        if (result != DONE)
+                return result;
+        text = buffer_bytes(&answer.body);
+        if (answer.status != 200 || pem_next(&text, label, ret_der, &err) != 1 ||
             !text_equal(label, "CERTIFICATE"))
                 return fail(REFUSED, "%s does not give its root certificate: is this a cad?",
                             h->place);
-        cert_fingerprint(buffer_bytes(&der), digest);
+        return DONE;
+}
+
+static enum result check_root(struct http *h, struct bytes der, const struct fingerprint *pinned,
+                              struct buffer *ret_pem) {
+        uint8_t digest[SHA256_SIZE];
+
+        cert_fingerprint(der, digest);
         if (!fingerprint_fits(pinned, digest))
                 return fail(
                         REFUSED,
                         "the root of %s has another fingerprint than --fingerprint says: this is not your CA, or somebody is between; nothing was sent to it",
                         h->place);
         /* this one alone: more than one may have come */
-        pem_append(ret_pem, "CERTIFICATE", buffer_bytes(&der));
+        pem_append(ret_pem, "CERTIFICATE", der);
         return DONE;
 }
 
 /* The root is fetched from the unverified server, compared, and from then on the only one that is trusted. */
 static enum result pin_root(struct http *h, const char *fingerprint) {
-        const struct http_request request = { .method = "GET", .path = "/v1/ca/root.pem" };
-        CAD_AUTO(http_answer_done) struct http_answer answer = { 0 };
-        CAD_AUTO(buffer_done) struct buffer pem = { 0 };
+        CAD_AUTO(buffer_done) struct buffer der = { 0 }, pem = { 0 };
         struct fingerprint pinned;
         struct error err = { 0 };
         enum result result;
 
         if (fingerprint_parse(fingerprint, &pinned, &err) < 0)
                 return fail(WRONG_USAGE, "--fingerprint: %s", err.text);
-        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 0L);
-        curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 1L);
-        result = call(h, &request, &answer);
+        result = fetch_root(h, &der);
         if (result == DONE)
-                result = check_root(h, &answer, &pinned, &pem);
+                result = check_root(h, buffer_bytes(&der), &pinned, &pem);
         if (result != DONE)
                 return result;
-        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 1L);
-        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 2L);
-        curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 0L);
         h->root_fd = memfd_create("cactl-root", MFD_CLOEXEC);
         if (h->root_fd < 0 || fd_write_all(h->root_fd, buffer_bytes(&pem)) < 0)
                 return fail(REFUSED, "cannot keep the root: %s", strerror(errno));
@@ -493,23 +526,106 @@ static enum result set_identity(struct http *h) {
         return DONE;
 }
 
-static enum result http_open(struct client *c, struct http **ret) {
-        const char *url = option_value(c, "url");
-        CAD_AUTO(http_free) struct http *h = calloc(1, sizeof(*h));
+/* ---- a clock that cannot be right ---- */
+
+/* The certificates that the server showed in the last handshake, its own first. */
+static int shown_certificates(struct http *h, struct certs *ret, struct error *err) {
+        static const char label[] = "Cert:";
+        struct curl_certinfo *info = NULL;
+
+        if (curl_easy_getinfo(h->curl, CURLINFO_CERTINFO, &info) != CURLE_OK || !info)
+                return error_set(err, ERR_INTERNAL, "libcurl does not tell");
+        for (int i = 0; i < info->num_of_certs; i++)
+                for (const struct curl_slist *s = info->certinfo[i]; s; s = s->next)
+                        if (strncmp(s->data, label, sizeof(label) - 1) == 0 &&
+                            certs_from_text(ret, bytes_of(s->data + sizeof(label) - 1),
+                                            "the server's certificate", err) < 0)
+                                return -1;
+        return 0;
+}
+
+/* The key that the server is held to from now on, and the time that is taken for now: see trust_clock.h. */
+static enum result trust_clock_of_server(struct client *c, struct http *h, struct bytes root) {
+        const struct http_request request = { .method = "GET", .path = "/v1/health" };
+        CAD_AUTO(http_answer_done) struct http_answer answer = { 0 };
+        CAD_AUTO(certs_done) struct certs chain = { 0 };
+        char pin[TRUST_CLOCK_PIN_MAX], ours[MOMENT_TEXT_MAX], theirs[MOMENT_TEXT_MAX];
+        struct error err = { 0 };
         enum result result;
+        int64_t told;
+
+        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 0L); /* VERIFYHOST stays */
+        curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 1L);
+        curl_easy_setopt(h->curl, CURLOPT_CERTINFO, 1L);
+        result = call(h, &request, &answer);
+        curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 0L);
+        curl_easy_setopt(h->curl, CURLOPT_CERTINFO, 0L);
+        if (result != DONE)
+                return result;
+        told = curl_getdate(answer.date, /* now= */ NULL);
+        (void) moment_format(c->now < 0 ? 0 : c->now, ours);
+        if (shown_certificates(h, &chain, &err) < 0 ||
+            trust_clock_verify(&chain, root, told, pin, &err) < 0)
+                return fail(UNREACHABLE,
+                            "%s: %s (this machine's clock says %s, which cannot be: set it)",
+                            h->place, err.text, ours);
+        curl_easy_setopt(h->curl, CURLOPT_PINNEDPUBLICKEY, pin);
+        say(c, "this machine's clock says %s, which cannot be; the CA's says %s, which is taken",
+            ours, moment_format(told, theirs));
+        c->now = told;
+        return DONE;
+}
+
+static enum result look_at_clock(struct client *c, struct http *h) {
+        CAD_AUTO(buffer_done) struct buffer pem = { 0 };
+        CAD_AUTO(certs_done) struct certs root = { 0 };
+        char path[DESCRIPTOR_PATH_MAX] = "";
+        struct error err = { 0 };
+
+        if (h->root_fd >= 0)
+                (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", h->root_fd);
+        else if (!h->at.root)
+                return DONE; /* what the system trusts is judged by the system's clock */
+        if (input_read(path[0] ? path : h->at.root, &pem, &err) < 0 ||
+            certs_from_text(&root, buffer_bytes(&pem), path[0] ? "the root" : h->at.root, &err) < 0)
+                return DONE; /* libcurl says it */
+        if (root.count != 1 || !trust_clock_needed(c->now, buffer_bytes(&root.der[0])))
+                return DONE;
+        return trust_clock_of_server(c, h, buffer_bytes(&root.der[0]));
+}
+
+/* ---- opening ---- */
+
+static enum result find_place(struct client *c, struct http *h) {
+        const char *url = option_value(c, "url");
+        enum result result = c->at ? place_copy(c->at, &h->at) : place_read(c, &h->at);
+
+        if (result != DONE)
+                return result;
+        if (c->at)
+                url = h->at.url;
+        return url ? take_url(h, url) : find_socket(c, h);
+}
+
+static enum result http_make(struct http **ret) {
+        struct http *h = calloc(1, sizeof(*h));
 
         if (!h)
                 return fail(REFUSED, "out of memory");
         h->root_fd = -1;
-        result = place_read(c, &h->at);
-        if (result != DONE)
-                return result;
-        result = url ? take_url(h, url) : find_socket(c, h);
-        if (result != DONE)
-                return result;
         h->curl = curl_easy_init();
-        if (!h->curl)
-                return fail(REFUSED, "libcurl cannot be used");
+        *ret = h;
+        return h->curl ? DONE : fail(REFUSED, "libcurl cannot be used");
+}
+
+static enum result http_open(struct client *c, struct http **ret) {
+        CAD_AUTO(http_free) struct http *h = NULL;
+        enum result result = http_make(&h);
+
+        if (result == DONE)
+                result = find_place(c, h);
+        if (result != DONE)
+                return result;
         set_where(h);
         if (!h->by_socket && h->at.fingerprint) {
                 result = pin_root(h, h->at.fingerprint);
@@ -517,11 +633,31 @@ static enum result http_open(struct client *c, struct http **ret) {
                         return result;
                 set_where(h);
         }
+        if (!h->by_socket && strncasecmp(h->place, "https://", 8) == 0) {
+                result = look_at_clock(c, h);
+                if (result != DONE)
+                        return result;
+        }
         result = set_identity(h);
         if (result != DONE)
                 return result;
         *ret = CAD_TAKE(h);
         return DONE;
+}
+
+enum result http_root_of(const struct client *c, const char *url, struct buffer *ret_der) {
+        CAD_AUTO(http_free) struct http *h = NULL;
+        enum result result = http_make(&h);
+
+        (void) c;
+        if (result == DONE)
+                result = take_url(h, url);
+        if (result != DONE)
+                return result;
+        if (strncasecmp(h->place, "https://", 8) != 0)
+                return fail(WRONG_USAGE, "%s: a CA is enrolled with over https://", url);
+        set_where(h);
+        return fetch_root(h, ret_der);
 }
 
 enum result http_call(struct client *c, const struct http_request *request,
@@ -532,5 +668,6 @@ enum result http_call(struct client *c, const struct http_request *request,
                 if (result != DONE || !c->http)
                         return result;
         }
+        c->http->bearer = c->bearer;
         return call(c->http, request, ret);
 }

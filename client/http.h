@@ -26,6 +26,7 @@ struct http_answer {
         struct buffer body;
         char content_type[HEADER_VALUE_MAX]; /* lower case, without parameters */
         char retry_after[HEADER_VALUE_MAX];  /* "" where there is none */
+        char date[HEADER_VALUE_MAX];         /* the same */
         const struct http_request *request;  /* while it is under way */
         uint64_t saved;                      /* bytes that went to save_fd */
 };
@@ -46,6 +47,15 @@ CAD_CLEANUP(struct http, http_free)
  */
 enum result http_call(struct client *c, const struct http_request *request,
                       struct http_answer *ret);
+
+/**
+ * http_root_of() - the root that whoever answers at @url hands out, over a connection that proves nothing
+ *
+ * Nothing but the question for it is sent. Only a fingerprint that came another way makes it worth anything.
+ * @ret_der: appended
+ * Return: DONE, or a result after saying what failed
+ */
+enum result http_root_of(const struct client *c, const char *url, struct buffer *ret_der);
 
 /** http_place() - where the CA is, for messages: the socket's path or the URL; "" before the first call */
 const char *http_place(const struct client *c);

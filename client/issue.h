@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "cactl.h"
+#include "enroll/kept.h"
 #include "files.h"
 #include "issued.h"
 #include "lib/base/moment.h"
@@ -13,7 +14,7 @@
 #include "password.h"
 #include "show.h"
 
-#define BASE_MAX 200 /* bytes of a file name before "-key.pem" */
+#define BASE_MAX (KEPT_NAME_MAX - 1) /* bytes of a file name before "-key.pem" */
 
 /** struct plan - what was asked for, decided from the command line (and a line of a list) alone */
 struct plan {

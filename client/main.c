@@ -39,14 +39,16 @@ static const struct command *const commands[] = {
         &cmd_backup,         &cmd_restore,      &cmd_token_create,    &cmd_token_list,
         &cmd_token_revoke,   &cmd_ca_rotate,    &cmd_ca_activate,     &cmd_cert_export,
         &cmd_deploy_install, &cmd_deploy_list,  &cmd_deploy_backups,  &cmd_deploy_restore,
+        &cmd_enroll,         &cmd_renew,
 };
 
 /* Words that belong to cactl and do nothing yet: they are said not to be here rather than unknown. */
 static const struct {
         const char *group, *name; /* name NULL: the whole group */
 } later[] = {
-        { "acme", NULL },  { "trust", NULL },  { "enroll", NULL },
-        { "renew", NULL }, { "doctor", NULL },
+        { "acme", NULL },
+        { "trust", NULL },
+        { "doctor", NULL },
 };
 
 /* ---- options, for commands ---- */
@@ -293,8 +295,9 @@ static enum result check_arguments(const struct client *c) {
         if (global_option_value(c, "root") && global_option_value(c, "fingerprint"))
                 return fail(WRONG_USAGE,
                             "--root and --fingerprint say the same thing twice: give one");
+        /* enroll finds the CA by itself, and wants to know which one it is to be */
         if ((global_option_value(c, "root") || global_option_value(c, "fingerprint")) &&
-            !global_option_value(c, "url"))
+            !option_given(c, "url") && command != &cmd_enroll)
                 return fail(WRONG_USAGE, "--root and --fingerprint go with --url");
         if (option_given(c, "socket") &&
             (global_option_value(c, "cert") || global_option_value(c, "key")))

@@ -35,6 +35,20 @@ void place_done(struct place *place) {
         *place = (struct place){ 0 };
 }
 
+static int copy_text(const char *from, char **ret) {
+        *ret = from ? strdup(from) : NULL;
+        return !from || *ret ? 0 : -1;
+}
+
+enum result place_copy(const struct place *from, struct place *ret) {
+        if (copy_text(from->url, &ret->url) < 0 || copy_text(from->root, &ret->root) < 0 ||
+            copy_text(from->fingerprint, &ret->fingerprint) < 0 ||
+            copy_text(from->certificate, &ret->certificate) < 0 ||
+            copy_text(from->key, &ret->key) < 0)
+                return fail(REFUSED, "out of memory");
+        return DONE;
+}
+
 /* ---- cactl.conf ---- */
 
 /* A path in the file is one beside it, unless it is absolute. */
@@ -68,9 +82,17 @@ static bool is_there(struct place *place, const char *folder, const char *rest) 
         return n > 0 && (size_t) n < sizeof(place->file) && stat(place->file, &st) == 0;
 }
 
+const char *place_config_dir(void) {
+        const char *chosen = getenv("CACTL_CONFIG_DIR");
+
+        return chosen && *chosen == '/' ? chosen : CAD_CONFIG_DIR;
+}
+
 static bool find_conf(struct place *place) {
         const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
 
+        if (getenv("CACTL_CONFIG_DIR"))
+                return is_there(place, place_config_dir(), "");
         if (config && *config == '/'
                     ? is_there(place, config, "/cad")
                     : home && *home == '/' && is_there(place, home, "/.config/cad"))
@@ -78,13 +100,9 @@ static bool find_conf(struct place *place) {
         return is_there(place, CAD_CONFIG_DIR, "");
 }
 
-static enum result read_conf(struct place *place) {
+static enum result read_found(struct place *place) {
         struct error err = { 0 };
 
-        if (!find_conf(place)) {
-                place->file[0] = '\0';
-                return DONE;
-        }
         if (settings_read(AT_FDCWD, place->file, conf_settings, place, &err) < 0)
                 return fail_error(&err);
         if (!place->url)
@@ -93,9 +111,31 @@ static enum result read_conf(struct place *place) {
         return DONE;
 }
 
+static enum result read_conf(struct place *place) {
+        if (find_conf(place))
+                return read_found(place);
+        place->file[0] = '\0';
+        return DONE;
+}
+
+enum result place_read_host(struct place *ret) {
+        CAD_AUTO(place_done) struct place place = { 0 };
+        enum result result = DONE;
+
+        if (is_there(&place, place_config_dir(), ""))
+                result = read_found(&place);
+        else
+                place.file[0] = '\0';
+        if (result != DONE)
+                return result;
+        *ret = place;
+        place = (struct place){ 0 };
+        return DONE;
+}
+
 /* ---- and the command line ---- */
 
-static bool same_url(const char *a, const char *b) {
+bool place_same_url(const char *a, const char *b) {
         size_t an = strlen(a), bn = strlen(b);
 
         while (an && a[an - 1] == '/')
@@ -133,7 +173,7 @@ enum result place_read(const struct client *c, struct place *ret) {
 
         if (result != DONE)
                 return result;
-        if (url && place.url && !same_url(url, place.url))
+        if (url && place.url && !place_same_url(url, place.url))
                 place_done(&place);
         if (global_option_value(c, "root") || global_option_value(c, "fingerprint")) {
                 /* each replaces both: they say the same thing */

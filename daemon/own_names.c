@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/signer/host.h"
+#include "lib/base/host_names.h"
 #include "lib/base/settings.h"
 #include "lib/base/text.h"
 
@@ -98,7 +98,7 @@ int own_names_refresh(struct own_names *names, struct error *err) {
         gather(names->public_host, &g);
         if (names->more && setting_words(names->more, gather_word, &g, err) < 0)
                 return -1;
-        host_each_name(gather, &g);
+        host_names_each(gather, &g);
         (void) pthread_mutex_lock(&names->lock);
         old = names->lists;
         names->lists = CAD_TAKE(fresh);

@@ -22,11 +22,3 @@ int host_public_url(const struct name_constraints *constraints, unsigned port, c
 
 /** host_check_public_url() - a URL given by the admin: http, host, port, no path. @err: ERR_USAGE */
 int host_check_public_url(const char *url, char *out, size_t size, struct error *err);
-
-/**
- * host_each_name() - every name and address that this host is reached by, as it knows itself
- *
- * FQDN, NAME.local, NAME, localhost, 127.0.0.1, ::1, then the addresses of its interfaces but for what is link-local, temporary or on its
- * way out. Nothing is asked over the network.
- */
-void host_each_name(void (*each)(const char *name, void *context), void *context);

@@ -1,0 +1,23 @@
+/*
+ * Other programs, run for the user: bounded in time, their output kept for when they fail.
+ */
+#pragma once
+
+#include "lib/base/bytes.h"
+#include "lib/base/error.h"
+
+#define RUN_OUTPUT_MAX \
+        (16u * 1024) /* bytes that are kept of what it says; the rest is thrown away */
+
+/**
+ * run_program() - run one and wait for it
+ *
+ * Standard input is empty. It gets a process group of its own, which is killed when the time is over.
+ * @argv:       ends with NULL; a name without '/' is looked for in $PATH
+ * @more:       "NAME=value", in front of our own environment; ends with NULL. NULL: none
+ * @timeout_s:  seconds
+ * @ret_output: what it wrote to standard output and error, appended
+ * @err:        ERR_NOT_FOUND: it cannot be started; ERR_IO: it failed, with its exit status, the signal, or that it took too long
+ */
+int run_program(char *const argv[], const char *const more[], unsigned timeout_s,
+                struct buffer *ret_output, struct error *err);
