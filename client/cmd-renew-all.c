@@ -245,30 +245,37 @@ static enum result renew(struct client *c, struct renewal *r, const struct place
         return device_tell(c, d, "renewed");
 }
 
+/* On standard output: a timer throws it away, and keeps what was done. */
+static void tell_when(const struct client *c, const struct renewal *r, bool due) {
+        char until[WORDS_MAX], when[WORDS_MAX];
+
+        if (c->json || c->quiet)
+                return;
+        if (!due)
+                put(TONE_PLAIN, "%s is good until %s; to be renewed %s", r->device.name,
+                    time_both(r->device.cert.validity.not_after, c->now, until),
+                    time_both(r->moment, c->now, when));
+        else if (option_given(c, "dry-run"))
+                put(TONE_PLAIN, "%s would be renewed now", r->device.name);
+}
+
 static enum result renew_if_due(struct client *c, struct renewal *r) {
         CAD_AUTO(place_done) struct place open = { 0 }, own = { 0 };
-        struct device *d = &r->device;
-        char until[WORDS_MAX], when[WORDS_MAX];
-        enum result result = device_place(d, /* identity= */ false, &open);
+        enum result result = device_place(&r->device, /* identity= */ false, &open);
 
         if (result == DONE)
-                result = device_place(d, /* identity= */ true, &own);
+                result = device_place(&r->device, /* identity= */ true, &own);
         if (result != DONE)
                 return result;
         go_to(c, &open);
         result = ask_when(c, r);
         if (result == DONE) {
                 bool due = option_given(c, "force") || c->now >= r->moment ||
-                        device_expired(d, c->now);
+                        device_expired(&r->device, c->now);
 
                 r->action = due ? "due" : "none";
-                if (!due)
-                        say(c, "%s is good until %s; to be renewed %s", d->name,
-                            time_both(d->cert.validity.not_after, c->now, until),
-                            time_both(r->moment, c->now, when));
-                else if (option_given(c, "dry-run"))
-                        say(c, "%s would be renewed now", d->name);
-                else
+                tell_when(c, r, due);
+                if (due && !option_given(c, "dry-run"))
                         result = renew(c, r, &open, &own);
         }
         leave(c);

@@ -28,10 +28,10 @@ static unsigned minute_of_host(void) {
 static void cron_line(const char *conf, struct buffer *out) {
         unsigned minute = minute_of_host();
 
-        buffer_format(out, "%u */4 * * * root ", minute);
+        buffer_format(out, "%u * * * * root ", minute);
         if (!text_equal(conf, CAD_CONFIG_DIR))
                 buffer_format(out, "CACTL_CONFIG_DIR=%s ", conf);
-        buffer_text(out, "cactl --quiet renew");
+        buffer_text(out, "cactl renew >/dev/null");
 }
 
 static void say_cron(const struct client *c, const char *why, const char *conf) {

@@ -28,7 +28,8 @@ def installed(destdir):
 
 @pytest.mark.parametrize("suffix", [
     "sbin/cad", "sbin/cad-signer", "bin/cactl", "man/man1/cactl.1", "man/man8/cad.8", "man/man5/cad.conf.5",
-    "bash-completion/completions/cactl",
+    "bash-completion/completions/cactl", "systemd/system/cactl-renew.timer", "doc/cad/examples/cad.dnssd",
+    "doc/cad/examples/cad.avahi.service",
 ])
 def test_install_puts_files_where_debian_expects_them(destdir, suffix):
     assert any(name.endswith(suffix) for name in installed(destdir)), sorted(installed(destdir))

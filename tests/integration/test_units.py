@@ -20,8 +20,8 @@ import cadtest
 from csrs import csr, dns
 
 UNITS = ["cad.service", "cad.socket", "cad-https.socket", "cad-http.socket", "cad-signer.service", "cad-signer.socket",
-         "cad-backup.service", "cad-backup.timer"]
-SCORES = {"cad.service": 15, "cad-signer.service": 8, "cad-backup.service": 25}     # tenths
+         "cad-backup.service", "cad-backup.timer", "cactl-renew.service", "cactl-renew.timer"]
+SCORES = {"cad.service": 15, "cad-signer.service": 8, "cad-backup.service": 25, "cactl-renew.service": 27}     # tenths
 SYSTEMD = cadtest.BUILD / "systemd"
 needs_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 
