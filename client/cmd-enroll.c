@@ -438,6 +438,7 @@ static enum result find_ca(struct client *c, struct run *r) {
                    *file = global_option_value(c, "root");
         CAD_AUTO(place_done) struct place host = { 0 };
         CAD_AUTO(buffer_done) struct buffer known = { 0 };
+        CAD_AUTO(json_free) json_t *ca = NULL; /* that it answers, with this root's TLS, is all */
         struct root_pin pin = { .fingerprint = fingerprint };
         struct error err = { 0 };
         enum result result = place_read_host(&host);
@@ -452,7 +453,9 @@ static enum result find_ca(struct client *c, struct run *r) {
                 return result;
         pin.root = buffer_bytes(&known);
         result = trust_root(c, r->wish.what.url, &pin, &r->root);
-        return result == DONE ? hold_root(c, r) : result;
+        if (result == DONE)
+                result = hold_root(c, r);
+        return result == DONE ? api_get(c, "/v1/ca", &ca) : result;
 }
 
 /* ---- which names ---- */

@@ -563,15 +563,17 @@ static enum result trust_clock_of_server(struct client *c, struct http *h, struc
         if (result != DONE)
                 return result;
         told = curl_getdate(answer.date, /* now= */ NULL);
-        (void) moment_format(c->now < 0 ? 0 : c->now, ours);
+        (void) moment_format(moment_now() < 0 ? 0 : moment_now(), ours);
         if (shown_certificates(h, &chain, &err) < 0 ||
             trust_clock_verify(&chain, root, told, pin, &err) < 0)
                 return fail(UNREACHABLE,
                             "%s: %s (this machine's clock says %s, which cannot be: set it)",
                             h->place, err.text, ours);
         curl_easy_setopt(h->curl, CURLOPT_PINNEDPUBLICKEY, pin);
-        say(c, "this machine's clock says %s, which cannot be; the CA's says %s, which is taken",
-            ours, moment_format(told, theirs));
+        if (trust_clock_needed(c->now, root)) /* once a run */
+                say(c,
+                    "this machine's clock says %s, which cannot be; the CA's says %s, which is taken",
+                    ours, moment_format(told, theirs));
         c->now = told;
         return DONE;
 }
@@ -589,7 +591,8 @@ static enum result look_at_clock(struct client *c, struct http *h) {
         if (input_read(path[0] ? path : h->at.root, &pem, &err) < 0 ||
             certs_from_text(&root, buffer_bytes(&pem), path[0] ? "the root" : h->at.root, &err) < 0)
                 return DONE; /* libcurl says it */
-        if (root.count != 1 || !trust_clock_needed(c->now, buffer_bytes(&root.der[0])))
+        /* not c->now, which may be the CA's by now */
+        if (root.count != 1 || !trust_clock_needed(moment_now(), buffer_bytes(&root.der[0])))
                 return DONE;
         return trust_clock_of_server(c, h, buffer_bytes(&root.der[0]));
 }
