@@ -338,6 +338,8 @@ static enum result treat(struct client *c, const char *name, struct renewal *r) 
                 told = device_tell(c, &r->device, "renewed");
         if (waiting && asked.pending.what.request)
                 result = take_waiting(c, r, &asked);
+        else if (!there && !waiting && err.code == ERR_NOT_FOUND && c->args_count == 0)
+                r->action = "none"; /* the rest of a first enrolment that was killed is gone now */
         else if (!there)
                 result = nothing_whole(r, waiting, &err);
         else

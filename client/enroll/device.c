@@ -67,8 +67,11 @@ static int load_texts(struct device *d, struct error *err) {
             file_read(fd, "root.pem", FILE_ANY_OWNER, KEPT_FILE_MAX, &root, err) < 0 ||
             private_key_from_pem(buffer_bytes(&d->key_pem), BYTES_NONE, &d->key, err) < 0 ||
             certs_from_text(&d->chain, buffer_bytes(&chain), "fullchain.pem", err) < 0 ||
-            certs_from_text(&d->root, buffer_bytes(&root), "root.pem", err) < 0)
+            certs_from_text(&d->root, buffer_bytes(&root), "root.pem", err) < 0) {
+                if (fd >= 0 && err->code == ERR_NOT_FOUND)
+                        err->code = ERR_CONFIG; /* a part of it, not all */
                 return -1;
+        }
         return 0;
 }
 

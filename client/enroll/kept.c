@@ -241,7 +241,7 @@ static bool is_there(int dir_fd, const char *name) {
 }
 
 int kept_recover(int certs_fd, const char *name, struct error *err) {
-        char new[PATH_SIZE], old[PATH_SIZE];
+        char new[PATH_SIZE], old[PATH_SIZE], half[PATH_SIZE];
 
         (void) beside(new, name, "new");
         (void) beside(old, name, "old");
@@ -252,7 +252,9 @@ int kept_recover(int certs_fd, const char *name, struct error *err) {
         if (remove_folder(certs_fd, new, name, err) < 0 ||
             remove_folder(certs_fd, old, name, err) < 0)
                 return -1;
-        return 0;
+        (void) unlinkat(certs_fd, beside(half, name, "changed.tmp"), 0);
+        (void) snprintf(half, sizeof(half), ".%s.pending/pending.conf", name);
+        return is_there(certs_fd, half) ? 0 : kept_pending_drop(certs_fd, name, err);
 }
 
 /* ---- a set in its place ---- */
@@ -396,9 +398,13 @@ int kept_pending_write(int certs_fd, const char *name, const struct kept_pending
         return kept_pending_set(certs_fd, name, &p->what, err);
 }
 
+/* pending.conf goes first: what is left without it, kept_recover() takes away. */
 int kept_pending_drop(int certs_fd, const char *name, struct error *err) {
         char path[PATH_SIZE];
 
+        (void) snprintf(path, sizeof(path), ".%s.pending/pending.conf", name);
+        if (unlinkat(certs_fd, path, 0) < 0 && errno != ENOENT)
+                return error_errno(err, errno, "cannot remove %s", path);
         return remove_folder(certs_fd, beside(path, name, "pending"), /* heir= */ NULL, err);
 }
 
