@@ -75,6 +75,11 @@ _cactl_options() {
         "request deny") echo --reason ;;
         "token create") echo --profile --uses --expires --days --validity --label --short ;;
         "token list") echo --limit --all ;;
+        enroll)
+                echo --token --token-file --profile --key --days --validity --label --name --new-key-at-renewal --deploy \
+                        --no-wait --no-timer --force
+                ;;
+        renew) echo --force --dry-run --new-key ;;
         backup) echo --with-keys --passphrase-file --state-dir --config --scheduled --folder --replace ;;
         "deploy install")
                 echo --from --cert --key --chain --root --p12 --password-file --name --service --to-cert --to-chain --to-fullchain --to-key \
@@ -87,7 +92,7 @@ _cactl_options() {
 # _cactl_words COMMAND: what may follow it that is no option and no file.
 _cactl_words() {
         case $1 in
-        "") echo status issue cert ca crl profile request token audit backup restore deploy help ;;
+        "") echo status issue cert ca crl profile request token audit enroll renew backup restore deploy help ;;
         cert) echo list show sign export revoke renew ;;
         ca) echo show rotate activate fingerprint ;;
         crl) echo show publish ;;
@@ -123,7 +128,7 @@ _cactl() {
                         i=$((i + 1))
                         ;;
                 -*) ;;
-                status | issue | backup) [ -n "$command" ] || command=${words[i]} ;;
+                status | issue | enroll | backup) [ -n "$command" ] || command=${words[i]} ;;
                 restore)
                         if [ -z "$command" ]; then
                                 command=restore
@@ -138,13 +143,15 @@ _cactl() {
                 list | show | sign | export | submit | approve | deny | revoke | renew | rotate | activate | fingerprint | publish | create | verify)
                         case $command in
                         cert | ca | crl | profile | request | token | audit | deploy) command+=" ${words[i]}" ;;
+                        "") [ "${words[i]}" != renew ] || command=renew ;;
                         esac
                         ;;
                 esac
         done
 
         case $prev in
-        --socket | --root | --cert | --p12-password-file | --list | --csr-list | --csr | --new-key | --signer-log | --passphrase-file | --config | --chain | --p12 | --password-file | --to-* | --pid-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --socket | --root | --cert | --p12-password-file | --list | --csr-list | --csr | --token-file | --signer-log | --passphrase-file | --config | --chain | --p12 | --password-file | --to-* | --pid-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --new-key) [ "$command" = renew ] || { mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return; } ;;
         --state-dir | --folder | --from) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
         --out)
                 if [ "$command" = issue ]; then
