@@ -326,15 +326,14 @@ static void list_found(const struct found_ca *all, size_t count) {
 }
 
 /* With a fingerprint, whoever does not have that root is left out, however early he answers. */
-static size_t keep_fitting(const struct client *c, const char *fingerprint, struct found_ca *all,
-                           size_t count) {
+static size_t keep_fitting(const char *fingerprint, struct found_ca *all, size_t count) {
         const struct root_pin pin = { .fingerprint = fingerprint };
         size_t kept = 0;
 
         for (size_t i = 0; i < count; i++) {
                 CAD_AUTO(buffer_done) struct buffer der = { 0 };
 
-                if (trust_root(c, all[i].url, &pin, &der) == DONE)
+                if (trust_root(all[i].url, &pin, &der) == DONE)
                         all[kept++] = all[i];
         }
         return kept;
@@ -354,7 +353,7 @@ static enum result discover_url(const struct client *c, struct run *r) {
                         "no CA says on this network that it is here (%s, multicast DNS): say where it is with --url https://NAME:8443",
                         DISCOVER_TYPE);
         if (count > 1 && fingerprint)
-                count = keep_fitting(c, fingerprint, all, count);
+                count = keep_fitting(fingerprint, all, count);
         if (count == 0)
                 return fail(
                         REFUSED,
@@ -452,7 +451,7 @@ static enum result find_ca(struct client *c, struct run *r) {
         if (result != DONE)
                 return result;
         pin.root = buffer_bytes(&known);
-        result = trust_root(c, r->wish.what.url, &pin, &r->root);
+        result = trust_root(r->wish.what.url, &pin, &r->root);
         if (result == DONE)
                 result = hold_root(c, r);
         return result == DONE ? api_get(c, "/v1/ca", &ca) : result;

@@ -610,51 +610,63 @@ static enum result find_place(struct client *c, struct http *h) {
         return url ? take_url(h, url) : find_socket(c, h);
 }
 
-static enum result http_make(struct http **ret) {
-        struct http *h = calloc(1, sizeof(*h));
+/* Return: NULL after saying why */
+static struct http *http_make(void) {
+        CAD_AUTO(http_free) struct http *h = calloc(1, sizeof(*h));
 
-        if (!h)
-                return fail(REFUSED, "out of memory");
+        if (!h) {
+                (void) fail(REFUSED, "out of memory");
+                return NULL;
+        }
         h->root_fd = -1;
         h->curl = curl_easy_init();
-        *ret = h;
-        return h->curl ? DONE : fail(REFUSED, "libcurl cannot be used");
+        if (!h->curl) {
+                (void) fail(REFUSED, "libcurl cannot be used");
+                return NULL;
+        }
+        return CAD_TAKE(h);
 }
 
-static enum result http_open(struct client *c, struct http **ret) {
-        CAD_AUTO(http_free) struct http *h = NULL;
-        enum result result = http_make(&h);
+/* The root that is trusted, and the clock. */
+static enum result set_trust(struct client *c, struct http *h) {
+        if (h->by_socket)
+                return DONE;
+        if (h->at.fingerprint) {
+                enum result result = pin_root(h, h->at.fingerprint);
 
-        if (result == DONE)
-                result = find_place(c, h);
-        if (result != DONE)
-                return result;
-        set_where(h);
-        if (!h->by_socket && h->at.fingerprint) {
-                result = pin_root(h, h->at.fingerprint);
                 if (result != DONE)
                         return result;
                 set_where(h);
         }
-        if (!h->by_socket && strncasecmp(h->place, "https://", 8) == 0) {
-                result = look_at_clock(c, h);
-                if (result != DONE)
-                        return result;
-        }
-        result = set_identity(h);
+        return strncasecmp(h->place, "https://", 8) == 0 ? look_at_clock(c, h) : DONE;
+}
+
+static enum result http_open(struct client *c, struct http **ret) {
+        CAD_AUTO(http_free) struct http *h = http_make();
+        enum result result;
+
+        if (!h)
+                return REFUSED;
+        result = find_place(c, h);
+        if (result != DONE)
+                return result;
+        set_where(h);
+        result = set_trust(c, h);
+        if (result == DONE)
+                result = set_identity(h);
         if (result != DONE)
                 return result;
         *ret = CAD_TAKE(h);
         return DONE;
 }
 
-enum result http_root_of(const struct client *c, const char *url, struct buffer *ret_der) {
-        CAD_AUTO(http_free) struct http *h = NULL;
-        enum result result = http_make(&h);
+enum result http_root_of(const char *url, struct buffer *ret_der) {
+        CAD_AUTO(http_free) struct http *h = http_make();
+        enum result result;
 
-        (void) c;
-        if (result == DONE)
-                result = take_url(h, url);
+        if (!h)
+                return REFUSED;
+        result = take_url(h, url);
         if (result != DONE)
                 return result;
         if (strncasecmp(h->place, "https://", 8) != 0)

@@ -55,7 +55,7 @@ enum result http_call(struct client *c, const struct http_request *request,
  * @ret_der: appended
  * Return: DONE, or a result after saying what failed
  */
-enum result http_root_of(const struct client *c, const char *url, struct buffer *ret_der);
+enum result http_root_of(const char *url, struct buffer *ret_der);
 
 /** http_place() - where the CA is, for messages: the socket's path or the URL; "" before the first call */
 const char *http_place(const struct client *c);

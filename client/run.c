@@ -17,8 +17,6 @@
 
 #define LOOK_EVERY_MS 50
 
-extern char **environ;
-
 /* Ours behind theirs: the first of two counts for getenv(). */
 static char **make_environment(const char *const more[]) {
         size_t ours = 0, theirs = 0;
@@ -106,22 +104,29 @@ static int watch(pid_t pid, const char *name, int fd, unsigned timeout_s, struct
         return judge(name, status, timeout_s, late, err);
 }
 
-int run_program(char *const argv[], const char *const more[], unsigned timeout_s,
-                struct buffer *ret_output, struct error *err) {
+/* With a pipe for its output. Return: the end to read from, or -1 */
+static int start_with_pipe(char *const argv[], const char *const more[], pid_t *ret,
+                           struct error *err) {
         CAD_AUTO(fd_close) int reader = -1;
         CAD_AUTO(fd_close) int writer = -1;
         int pipes[2], error;
-        pid_t pid = -1;
 
         if (pipe2(pipes, O_CLOEXEC) < 0)
                 return error_errno(err, errno, "cannot make a pipe");
         reader = pipes[0];
         writer = pipes[1];
         (void) fcntl(reader, F_SETFL, O_NONBLOCK);
-        error = start(argv, more, writer, &pid);
+        error = start(argv, more, writer, ret);
         if (error)
                 return error_set(err, ERR_NOT_FOUND, "%s cannot be started: %s", argv[0],
                                  strerror(error));
-        writer = fd_close(writer);
-        return watch(pid, argv[0], reader, timeout_s, ret_output, err);
+        return CAD_TAKE_FD(reader);
+}
+
+int run_program(char *const argv[], const char *const more[], unsigned timeout_s,
+                struct buffer *ret_output, struct error *err) {
+        pid_t pid = -1;
+        CAD_AUTO(fd_close) int reader = start_with_pipe(argv, more, &pid, err);
+
+        return reader < 0 ? -1 : watch(pid, argv[0], reader, timeout_s, ret_output, err);
 }

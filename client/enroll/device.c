@@ -32,25 +32,22 @@ void device_done(struct device *d) {
 }
 
 enum result device_open(const char *name, bool make, struct device *ret) {
-        CAD_AUTO(device_done) struct device d = DEVICE_EMPTY;
         struct error err = { 0 };
 
-        d.conf = place_config_dir();
-        (void) snprintf(d.name, sizeof(d.name), "%s", name);
-        if (snprintf(d.folder, sizeof(d.folder), "%s/certs/%s", d.conf, name) >=
-            (int) sizeof(d.folder))
+        ret->conf = place_config_dir();
+        (void) snprintf(ret->name, sizeof(ret->name), "%s", name);
+        if (snprintf(ret->folder, sizeof(ret->folder), "%s/certs/%s", ret->conf, name) >=
+            (int) sizeof(ret->folder))
                 return fail(REFUSED, "%s: its path is too long", name);
-        d.certs_fd = kept_open(d.conf, make, &err);
-        if (d.certs_fd < 0)
+        ret->certs_fd = kept_open(ret->conf, make, &err);
+        if (ret->certs_fd < 0)
                 return fail_error(&err);
-        d.lock_fd = kept_lock(d.certs_fd, name, &err);
-        if (d.lock_fd < 0 && err.code == ERR_BUSY)
+        ret->lock_fd = kept_lock(ret->certs_fd, name, &err);
+        if (ret->lock_fd < 0 && err.code == ERR_BUSY)
                 return fail(REFUSED, "%s is being worked on: %s; try again when it is done", name,
                             err.text);
-        if (d.lock_fd < 0 || kept_recover(d.certs_fd, name, &err) < 0)
-                return fail(REFUSED, "%s/certs: %s", d.conf, err.text);
-        *ret = d;
-        d = (struct device) DEVICE_EMPTY;
+        if (ret->lock_fd < 0 || kept_recover(ret->certs_fd, name, &err) < 0)
+                return fail(REFUSED, "%s/certs: %s", ret->conf, err.text);
         return DONE;
 }
 

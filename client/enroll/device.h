@@ -32,6 +32,7 @@ CAD_CLEANUP_DONE(struct device, device_done)
 /**
  * device_open() - take the lock of NAME and clear up after whoever was killed
  * @make: make CONF/certs where it is not there
+ * @ret:  DEVICE_EMPTY before; wants device_done() in any case
  * Return: DONE, or REFUSED after saying why: somebody else is at it, a folder that cannot be written to
  */
 enum result device_open(const char *name, bool make, struct device *ret);

@@ -241,16 +241,16 @@ static bool is_there(int dir_fd, const char *name) {
 }
 
 int kept_recover(int certs_fd, const char *name, struct error *err) {
-        char new[PATH_SIZE], old[PATH_SIZE], half[PATH_SIZE];
+        char second[PATH_SIZE], aside[PATH_SIZE], half[PATH_SIZE];
 
-        (void) beside(new, name, "new");
-        (void) beside(old, name, "old");
+        (void) beside(second, name, "new");
+        (void) beside(aside, name, "old");
         /* between the two steps of a change without RENAME_EXCHANGE: the old one is whole for certain */
-        if (!is_there(certs_fd, name) && is_there(certs_fd, old) &&
-            renameat(certs_fd, old, certs_fd, name) < 0)
+        if (!is_there(certs_fd, name) && is_there(certs_fd, aside) &&
+            renameat(certs_fd, aside, certs_fd, name) < 0)
                 return error_errno(err, errno, "cannot put %s back", name);
-        if (remove_folder(certs_fd, new, name, err) < 0 ||
-            remove_folder(certs_fd, old, name, err) < 0)
+        if (remove_folder(certs_fd, second, name, err) < 0 ||
+            remove_folder(certs_fd, aside, name, err) < 0)
                 return -1;
         (void) unlinkat(certs_fd, beside(half, name, "changed.tmp"), 0);
         (void) snprintf(half, sizeof(half), ".%s.pending/pending.conf", name);
@@ -304,37 +304,37 @@ static int write_set(int certs_fd, const char *name, int fd, const struct kept_s
 }
 
 /* Not every file system exchanges (NFS, some FUSE): there, a moment without any is mended by kept_recover(). */
-static int change_places(int certs_fd, const char *name, const char *new, struct error *err) {
-        char old[PATH_SIZE];
+static int change_places(int certs_fd, const char *name, const char *second, struct error *err) {
+        char aside[PATH_SIZE];
 
-        if (renameat2(certs_fd, new, certs_fd, name, RENAME_EXCHANGE) == 0)
+        if (renameat2(certs_fd, second, certs_fd, name, RENAME_EXCHANGE) == 0)
                 return 0;
         if (errno != ENOENT && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
                 return error_errno(err, errno, "cannot put the new %s in place", name);
-        (void) beside(old, name, "old");
-        if (renameat(certs_fd, name, certs_fd, old) < 0 && errno != ENOENT)
+        (void) beside(aside, name, "old");
+        if (renameat(certs_fd, name, certs_fd, aside) < 0 && errno != ENOENT)
                 return error_errno(err, errno, "cannot put the old %s aside", name);
-        if (renameat(certs_fd, new, certs_fd, name) < 0) {
+        if (renameat(certs_fd, second, certs_fd, name) < 0) {
                 (void) error_errno(err, errno, "cannot put the new %s in place", name);
-                (void) renameat(certs_fd, old, certs_fd, name);
+                (void) renameat(certs_fd, aside, certs_fd, name);
                 return -1;
         }
         return 0;
 }
 
 int kept_replace(int certs_fd, const char *name, const struct kept_set *set, struct error *err) {
-        char new[PATH_SIZE];
+        char second[PATH_SIZE];
         struct error ignored = { 0 };
         CAD_AUTO(fd_close) int fd = -1;
 
-        (void) beside(new, name, "new");
+        (void) beside(second, name, "new");
         if (kept_recover(certs_fd, name, err) < 0)
                 return -1;
-        fd = open_fresh(certs_fd, new, 0755, err);
+        fd = open_fresh(certs_fd, second, 0755, err);
         if (fd < 0 || write_set(certs_fd, name, fd, set, err) < 0 ||
-            keep_owner(certs_fd, name, certs_fd, new, 0775, err) < 0 ||
-            change_places(certs_fd, name, new, err) < 0) {
-                (void) remove_folder(certs_fd, new, /* heir= */ NULL, &ignored);
+            keep_owner(certs_fd, name, certs_fd, second, 0775, err) < 0 ||
+            change_places(certs_fd, name, second, err) < 0) {
+                (void) remove_folder(certs_fd, second, /* heir= */ NULL, &ignored);
                 return -1;
         }
         if (folder_sync(certs_fd, name, err) < 0)
@@ -353,20 +353,23 @@ void kept_pending_done(struct kept_pending *p) {
         buffer_done(&p->root);
 }
 
+static int read_pending(int fd, struct kept_pending *p, struct error *err) {
+        if (fd < 0 || enrolment_read(fd, "pending.conf", &p->what, err) < 0 ||
+            file_read(fd, "key.pem", FILE_SECRET, KEPT_FILE_MAX, &p->key, err) < 0 ||
+            file_read(fd, "csr.pem", FILE_PUBLIC, KEPT_FILE_MAX, &p->csr, err) < 0)
+                return -1;
+        return file_read(fd, "root.pem", FILE_PUBLIC, KEPT_FILE_MAX, &p->root, err);
+}
+
 int kept_pending_read(int certs_fd, const char *name, struct kept_pending *ret, struct error *err) {
-        CAD_AUTO(kept_pending_done) struct kept_pending p = { .key = { 0 } };
         CAD_AUTO(fd_close) int fd = -1;
         char path[PATH_SIZE];
 
         fd = folder_open(certs_fd, beside(path, name, "pending"), /* make= */ false, err);
-        if (fd < 0 || enrolment_read(fd, "pending.conf", &p.what, err) < 0 ||
-            file_read(fd, "key.pem", FILE_SECRET, KEPT_FILE_MAX, &p.key, err) < 0 ||
-            file_read(fd, "csr.pem", FILE_PUBLIC, KEPT_FILE_MAX, &p.csr, err) < 0 ||
-            file_read(fd, "root.pem", FILE_PUBLIC, KEPT_FILE_MAX, &p.root, err) < 0)
-                return -1;
-        *ret = p;
-        p = (struct kept_pending){ .key = { 0 } };
-        return 0;
+        if (read_pending(fd, ret, err) == 0)
+                return 0;
+        kept_pending_done(ret);
+        return -1;
 }
 
 int kept_pending_set(int certs_fd, const char *name, const struct enrolment *what,

@@ -80,8 +80,7 @@ static enum result ask(const char *url, const struct cert *root,
         return fail(REFUSED, "the root was not confirmed: nothing was done");
 }
 
-enum result trust_root(const struct client *c, const char *url, const struct root_pin *pin,
-                       struct buffer *ret_der) {
+enum result trust_root(const char *url, const struct root_pin *pin, struct buffer *ret_der) {
         CAD_AUTO(buffer_done) struct buffer der = { 0 };
         uint8_t digest[SHA256_SIZE];
         struct fingerprint given;
@@ -91,7 +90,7 @@ enum result trust_root(const struct client *c, const char *url, const struct roo
 
         if (pin->fingerprint && fingerprint_parse(pin->fingerprint, &given, &err) < 0)
                 return fail(WRONG_USAGE, "--fingerprint: %s", err.text);
-        result = http_root_of(c, url, &der);
+        result = http_root_of(url, &der);
         if (result != DONE)
                 return result;
         cert_fingerprint(buffer_bytes(&der), digest);

@@ -21,5 +21,4 @@ struct root_pin {
  * @ret_der: appended
  * Return: DONE; REFUSED after saying why; UNREACHABLE
  */
-enum result trust_root(const struct client *c, const char *url, const struct root_pin *pin,
-                       struct buffer *ret_der);
+enum result trust_root(const char *url, const struct root_pin *pin, struct buffer *ret_der);
