@@ -112,14 +112,14 @@ def faked(when):
 class Proxy:
     """In front of cad: lets so many connections through, then turns everybody away; @on_connection may look at each."""
 
-    def __init__(self, port, connections=10**9):
-        self.listener, self.to, self.left = socket.create_server(("127.0.0.1", 0)), port, connections
+    def __init__(self, port, connections=10**9, address="127.0.0.1"):
+        self.listener, self.to, self.left = socket.create_server((address, 0)), port, connections
         self.seen = 0
         threading.Thread(target=self.serve, daemon=True).start()
 
     @property
     def url(self):
-        return f"https://127.0.0.1:{self.listener.getsockname()[1]}"
+        return "https://{}:{}".format(*self.listener.getsockname())
 
     def serve(self):
         with contextlib.suppress(OSError):

@@ -364,6 +364,17 @@ def test_a_device_that_wakes_up_in_1970_enrols_and_renews(ca, device):
     bad(device.enroll("old2.lan", pin="00" * 32, token="cad_x", env=past), 1, "nothing was sent")
 
 
+def test_whatever_the_clock_the_server_has_to_be_the_one_in_the_url(ca, device):
+    """The CA itself, by an address that is not in its certificate."""
+    proxy = devices.Proxy(https.port(ca), address="127.0.0.2")
+    try:
+        for env in ({}, faked("@1970-01-01 00:10:00")):
+            bad(device.enroll("url.lan", token="cad_s3cret", url=proxy.url, env=env), 3, "127.0.0.2")
+        assert device.certs() == []
+    finally:
+        proxy.close()
+
+
 def test_a_clock_that_may_be_right_is_believed_and_shown(device):
     """Ten years on, the CA's TLS certificate has expired, as far as anybody here can say."""
     bad(device.enroll("new.lan", token="cad_x", env=faked("+3650d")), 3, "this machine's clock says 2036")
