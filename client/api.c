@@ -107,7 +107,7 @@ static void tell_who(const struct client *c, struct buffer *out) {
         const struct passwd *user = getpwuid(geteuid());
 
         if (!http_by_socket(c)) { /* cad has said all about a certificate that was shown */
-                if (!http_shows_certificate(c))
+                if (!http_shows_certificate(c) && !c->bearer)
                         buffer_text(
                                 out,
                                 "; give a certificate of the profile admin with --cert FILE --key FILE, or in cactl.conf");

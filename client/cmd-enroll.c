@@ -292,6 +292,7 @@ static bool same_root(const struct client *c, const struct device *d) {
 static enum result judge_known(const struct client *c, struct run *r, bool *ret) {
         const struct device *d = &r->device;
         const char *url = global_option_value(c, "url");
+        CAD_AUTO(buffer_done) struct buffer names = { 0 };
         char when[WORDS_MAX];
 
         *ret = false;
@@ -307,11 +308,12 @@ static enum result judge_known(const struct client *c, struct run *r, bool *ret)
                         REFUSED,
                         "%s is there and is of the CA at %s: --force replaces it by one of the CA that you name, --name puts that elsewhere",
                         d->folder, d->what.url);
+        names_text(&d->what.names, &names);
         if (r->named && !same_names(&r->wish.what.names, &d->what.names))
                 return fail(
                         REFUSED,
-                        "%s is there for other names: --force replaces it, --name puts the new one elsewhere",
-                        d->folder);
+                        "%s is there for other names (%s): --force replaces it, --name puts the new one elsewhere",
+                        d->folder, buffer_string(&names));
         *ret = true;
         return DONE;
 }
