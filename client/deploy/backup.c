@@ -202,7 +202,7 @@ static int write_file(int fd, const char *name, struct bytes content, struct err
 static int write_contents(int fd, const struct changes *changes, json_t *files, struct error *err) {
         for (size_t i = 0; i < changes->count; i++) {
                 const struct change *change = &changes->items[i];
-                char file[16];
+                char file[24];
 
                 (void) snprintf(file, sizeof(file), "%zu", i);
                 if (json_array_append_new(files, change_json(change, file)) < 0)
