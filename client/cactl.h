@@ -62,6 +62,7 @@ struct client {
         bool quiet;
         int64_t now; /* read once, at start; the CA's where this machine's clock cannot be right (trust_clock.h) */
         struct http *http; /* made with the first request */
+        long limit_ms;     /* of a request to the CA; 0: as long as is usual */
         /* NULL, or the certificate that the command is about, and its key: over the network that one is shown where no --cert is given */
         const char *own_certificate, *own_key;
         /* NULL, or: there and nowhere else is the CA, whatever options and cactl.conf say (enroll, renew) */
@@ -98,6 +99,7 @@ extern const struct command cmd_deploy_backups;
 extern const struct command cmd_deploy_install;
 extern const struct command cmd_deploy_list;
 extern const struct command cmd_deploy_restore;
+extern const struct command cmd_doctor;
 extern const struct command cmd_status;
 extern const struct command cmd_issue;
 extern const struct command cmd_cert_list;

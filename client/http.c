@@ -43,6 +43,7 @@ struct http {
         CURL *curl;
         char place[PLACE_MAX];
         bool by_socket;
+        long limit_ms;            /* of a call; 0: as long as is usual */
         int root_fd;              /* memfd of the root that a fingerprint pinned; -1: none */
         struct place at;          /* what is known of a CA on the network */
         struct buffer passphrase; /* of the client certificate's key */
@@ -235,6 +236,21 @@ static enum result find_socket(struct client *c, struct http *h) {
         return take_url(h, h->at.url);
 }
 
+bool http_there(const struct client *c) {
+        CAD_AUTO(place_done) struct place at = { 0 };
+        struct candidate all[CANDIDATES_MAX] = { 0 };
+        const char *environment = getenv("CAD_SOCKET");
+        size_t count = list_candidates(c, all);
+
+        if (global_option_value(c, "url") || global_option_value(c, "socket") ||
+            (environment && *environment))
+                return true;
+        for (size_t i = 0; i < count; i++)
+                if (try_socket(all[i].path) == 0)
+                        return true;
+        return place_read(c, &at) == DONE && at.url;
+}
+
 /* ---- one call ---- */
 
 static size_t take_body(char *data, size_t one, size_t size, void *context) {
@@ -287,6 +303,8 @@ static void set_where(struct http *h) {
         curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(h->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
         curl_easy_setopt(h->curl, CURLOPT_TIMEOUT, CALL_TIMEOUT_S);
+        if (h->limit_ms)
+                curl_easy_setopt(h->curl, CURLOPT_TIMEOUT_MS, h->limit_ms);
         curl_easy_setopt(h->curl, CURLOPT_USERAGENT, "cactl/" CAD_VERSION);
         curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, h->problem);
         if (h->by_socket) {
@@ -647,6 +665,7 @@ static enum result http_open(struct client *c, struct http **ret) {
 
         if (!h)
                 return REFUSED;
+        h->limit_ms = c->limit_ms;
         result = find_place(c, h);
         if (result != DONE)
                 return result;

@@ -56,6 +56,8 @@ enum result http_call(struct client *c, const struct http_request *request,
  * Return: DONE, or a result after saying what failed
  */
 enum result http_root_of(const char *url, struct buffer *ret_der);
+/** http_there() - whether there is a CA to ask: one that was named, a socket that answers, or a cactl.conf. Says nothing */
+bool http_there(const struct client *c);
 
 /** http_place() - where the CA is, for messages: the socket's path or the URL; "" before the first call */
 const char *http_place(const struct client *c);

@@ -39,7 +39,7 @@ static const struct command *const commands[] = {
         &cmd_backup,         &cmd_restore,      &cmd_token_create,    &cmd_token_list,
         &cmd_token_revoke,   &cmd_ca_rotate,    &cmd_ca_activate,     &cmd_cert_export,
         &cmd_deploy_install, &cmd_deploy_list,  &cmd_deploy_backups,  &cmd_deploy_restore,
-        &cmd_enroll,         &cmd_renew,
+        &cmd_enroll,         &cmd_renew,        &cmd_doctor,
 };
 
 /* Words that belong to cactl and do nothing yet: they are said not to be here rather than unknown. */
@@ -48,7 +48,6 @@ static const struct {
 } later[] = {
         { "acme", NULL },
         { "trust", NULL },
-        { "doctor", NULL },
 };
 
 /* ---- options, for commands ---- */
