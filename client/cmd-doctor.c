@@ -85,8 +85,8 @@ static enum result read_purpose(struct doctor *doctor) {
 }
 
 static enum result read_options(struct doctor *doctor) {
+        const char *when, *name = option_value(doctor->c, "name");
         char text[MOMENT_TEXT_MAX];
-        const char *when;
         struct error ignored = { 0 };
         enum result result = when_parse(doctor->c, "time", 1, text, &when);
 
@@ -99,10 +99,12 @@ static enum result read_options(struct doctor *doctor) {
         doctor->now = doctor->c->now;
         if (when)
                 (void) moment_parse(when, &doctor->now, &ignored);
-        doctor->name = option_value(doctor->c, "name");
-        if (!doctor->name && !doctor->patient.file)
+        if (!doctor->patient.file)
                 doctor->name = doctor->patient.host;
-        return DONE;
+        if (!name)
+                return DONE;
+        doctor->name = doctor->named.host;
+        return patient_host("--name", name, &doctor->named);
 }
 
 /* ---- a file ---- */

@@ -2,8 +2,6 @@
  * Whose clock is wrong, where a certificate seems not to be valid now: the witnesses are this machine, the server (the Date of an
  * answer), the CA on another machine, and the start of the root, before which nobody can have lived.
  */
-#include <inttypes.h>
-
 #include "doctor.h"
 #include "lib/base/moment.h"
 #include "lib/pki/cert.h"
@@ -69,6 +67,7 @@ static void judge(struct doctor *doctor, int64_t server) {
 }
 
 void doctor_compare_clocks(struct doctor *doctor) {
+        char here[MOMENT_TEXT_MAX];
         int64_t server = 0;
         bool asked = false;
 
@@ -77,9 +76,9 @@ void doctor_compare_clocks(struct doctor *doctor) {
         if (!doctor->patient.file)
                 asked = sighting_date(&doctor->sighting, &doctor->patient, &server) == 0;
         if (!asked && !doctor->ca_time)
-                doctor_unchecked(doctor,
-                                 "whether the clock of this machine (%" PRId64
-                                 " s since 1970) is right: there was no other to compare it with",
-                                 doctor->now);
+                doctor_unchecked(
+                        doctor,
+                        "whether the clock of this machine is right (it says %s): there was no other to compare it with",
+                        moment_format(doctor->now, here));
         judge(doctor, asked ? server : 0);
 }

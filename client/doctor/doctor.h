@@ -23,7 +23,6 @@ struct patient {
         const char *file;            /* NULL: a server */
         char host[PATIENT_HOST_MAX]; /* without brackets, A-labels, lower case */
         char port[6];
-        bool is_address; /* @host is one */
 };
 
 /**
@@ -33,6 +32,9 @@ struct patient {
  * Return: DONE, or a result after saying what is wrong
  */
 enum result patient_read(const char *text, struct patient *ret);
+
+/** patient_host() - a name or address as people type it becomes @ret's host. @text: what it stands in, for the complaint */
+enum result patient_host(const char *text, const char *host, struct patient *ret);
 
 /* ---- what a server shows ---- */
 
@@ -72,8 +74,9 @@ int sighting_date(struct sighting *sighting, const struct patient *patient, int6
 struct doctor {
         struct client *c;
         struct patient patient;
-        const char *name; /* that has to be covered; NULL: any */
-        unsigned purpose; /* PURPOSE_ bits */
+        struct patient named; /* --name, as a host */
+        const char *name;     /* that has to be covered; NULL: any */
+        unsigned purpose;     /* PURPOSE_ bits */
         int64_t now;
         struct sighting sighting;
         struct pile anchors, known;

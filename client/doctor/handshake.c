@@ -191,7 +191,13 @@ static ssize_t push(gnutls_transport_ptr_t context, const void *data, size_t siz
         return n;
 }
 
-static int prepare(struct sighting *s, const struct patient *patient, const char *name) {
+static bool is_address(const char *name) {
+        uint8_t address[16];
+
+        return inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
+}
+
+static int prepare(struct sighting *s, const char *name) {
         int rc = gnutls_init(&s->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
 
         if (rc == 0)
@@ -200,7 +206,7 @@ static int prepare(struct sighting *s, const struct patient *patient, const char
                 rc = gnutls_priority_set_direct(s->session, PRIORITIES, /* err_pos= */ NULL);
         if (rc == 0)
                 rc = gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, s->credentials);
-        if (rc == 0 && name && !patient->is_address)
+        if (rc == 0 && name && !is_address(name))
                 rc = gnutls_server_name_set(s->session, GNUTLS_NAME_DNS, name, strlen(name));
         if (rc < 0)
                 return rc;
@@ -287,7 +293,7 @@ enum result sighting_make(const struct patient *patient, const char *name, struc
         ret->trouble = DIAGNOSIS_COUNT;
         if (result != DONE)
                 return result;
-        rc = prepare(ret, patient, name);
+        rc = prepare(ret, name);
         if (rc < 0)
                 return fail(REFUSED, "GnuTLS cannot be used: %s", gnutls_strerror(rc));
         rc = shake(ret, deadline);

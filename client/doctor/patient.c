@@ -29,14 +29,12 @@ static enum result wrong(const char *text) {
 }
 
 /* What is typed may be in Unicode and in capitals; a certificate has neither. */
-static enum result take_host(const char *text, const char *host, struct patient *ret) {
+enum result patient_host(const char *text, const char *host, struct patient *ret) {
         CAD_AUTO(san_list_done) struct san_list one = { 0 };
         struct error err = { 0 };
         uint8_t address[16];
 
-        ret->is_address = inet_pton(AF_INET, host, address) == 1 ||
-                inet_pton(AF_INET6, host, address) == 1;
-        if (ret->is_address) {
+        if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1) {
                 (void) snprintf(ret->host, sizeof(ret->host), "%s", host);
                 text_lower(ret->host);
                 return DONE;
@@ -61,7 +59,7 @@ static enum result take_place(const char *text, const char *place, const char *p
                 if (n < 0 || (size_t) n >= sizeof(with_port) || probe_parse(with_port, &probe) < 0)
                         return wrong(text);
         }
-        result = take_host(text, probe.host, ret);
+        result = patient_host(text, probe.host, ret);
         memcpy(ret->port, probe.port, sizeof(ret->port));
         return result;
 }

@@ -102,20 +102,20 @@ static const struct {
         [DIAGNOSIS_CHAIN_STRAY] = { NULL, NULL },
 };
 
-/* What takes a good certificate of a CA of one's own, and when. */
+/* What each makes of a good certificate of a CA of one's own. */
 static const char *const conditions[] = {
         [DEVICE_CHROME] =
-                "once the root is in the system's store: cactl trust install; on Android: Settings, Security, install a CA certificate",
-        [DEVICE_FIREFOX] = "once the root is in Firefox's own store: cactl trust install",
+                "take it once the root is in the system's store: cactl trust install; on Android: Settings, Security, install a CA certificate",
+        [DEVICE_FIREFOX] = "takes it once the root is in Firefox's own store: cactl trust install",
         [DEVICE_APPLE] =
-                "once the root's profile is installed and switched on: Settings, General, About, Certificate Trust Settings",
+                "take it once the root's profile is installed and switched on: Settings, General, About, Certificate Trust Settings",
         [DEVICE_APPS] =
-                "hardly: since Android 7 apps trust no root that a user has installed, but where the app itself says so (network security config)",
+                "do not take it, but where the app itself says so (network security config): since Android 7 they trust no root that a user has installed",
         [DEVICE_JAVA] =
-                "once the root is in its cacerts or the program's trust store: cactl trust install",
+                "takes it once the root is in its cacerts or the program's trust store: cactl trust install",
         [DEVICE_LINUX] =
-                "once the root is in the system's store: cactl trust install; or curl --cacert root.pem",
-        [DEVICE_OLD] = "where a root can be installed at all",
+                "take it once the root is in the system's store: cactl trust install; or with curl --cacert root.pem",
+        [DEVICE_OLD] = "take it where a root can be installed at all",
 };
 _Static_assert(ARRAY_SIZE(conditions) == DEVICE_COUNT, "one condition a device");
 
@@ -204,18 +204,32 @@ static void who_refuses(const struct diagnosis_finding *finding, struct buffer *
                         buffer_format(out, "%s%s", out->size ? "; " : "", diagnosis_device_name(i));
 }
 
-/* Codes for which a kind of device refuses it. Return: whether it does */
+/* Why a kind of device refuses it. Return: whether it does */
 static bool refusals_of(const struct doctor *doctor, enum diagnosis_device device,
                         struct buffer *out) {
         for (size_t i = 0; i < diagnosis_count(doctor->d); i++) {
                 const struct diagnosis_finding *finding = diagnosis_finding(doctor->d, i);
 
                 if (finding->devices & DEVICE_BIT(device) &&
-                    !strstr(buffer_string(out), diagnosis_slug(finding->code)))
-                        buffer_format(out, "%s%s", out->size ? ", " : "",
-                                      diagnosis_slug(finding->code));
+                    !(i && diagnosis_finding(doctor->d, i - 1)->code == finding->code))
+                        buffer_format(out, "%s%s", out->size ? "; " : "",
+                                      diagnosis_title(finding->code));
         }
         return out->size > 0;
+}
+
+/* Where all of them refuse it for one and the same, there is nothing to tell apart. */
+static bool all_the_same(const struct doctor *doctor) {
+        bool refused = false;
+
+        for (size_t i = 0; i < diagnosis_count(doctor->d); i++) {
+                unsigned devices = diagnosis_finding(doctor->d, i)->devices;
+
+                if (devices && devices != DEVICES_ALL)
+                        return false;
+                refused |= devices == DEVICES_ALL;
+        }
+        return refused;
 }
 
 static bool has_critical_constraints(const struct doctor *doctor) {
@@ -239,10 +253,10 @@ static bool has_rsa_key(const struct doctor *doctor) {
 /* What a device that does not refuse it wants first. */
 static void outlook(const struct doctor *doctor, enum diagnosis_device device, struct buffer *out) {
         if (!doctor_ours(doctor)) {
-                buffer_text(out, "takes it, by a root that systems have");
+                buffer_text(out, "by a root that systems have");
                 return;
         }
-        buffer_format(out, "takes it %s", conditions[device]);
+        buffer_text(out, conditions[device]);
         if (device != DEVICE_OLD)
                 return;
         if (has_critical_constraints(doctor))
@@ -271,20 +285,32 @@ static enum tone tone_of(enum diagnosis_severity severity) {
         return tones[severity];
 }
 
-static void verdict_text(const struct doctor *doctor, struct buffer *out) {
+/* The titles of what is as grave as the gravest. */
+static void add_titles(const struct doctor *doctor, struct buffer *out) {
         enum diagnosis_severity verdict = diagnosis_verdict(doctor->d);
-        const char *first = diagnosis_count(doctor->d) ? diagnosis_finding(doctor->d, 0)->text : "";
+        size_t count = 0;
 
-        if (verdict == DIAGNOSIS_REFUSED)
-                buffer_format(out, "%s would be refused: %s", doctor->patient.text, first);
-        else if (verdict == DIAGNOSIS_SOME)
-                buffer_format(out, "%s would be refused by some: %s", doctor->patient.text, first);
-        else if (verdict == DIAGNOSIS_WARNING)
-                buffer_format(out, "%s is accepted, with a warning: %s", doctor->patient.text,
-                              first);
-        else
-                buffer_format(out, "%s is fine%s", doctor->patient.text,
-                              *first ? ", with a note" : "");
+        for (size_t i = 0; i < diagnosis_count(doctor->d); i++) {
+                const struct diagnosis_finding *finding = diagnosis_finding(doctor->d, i);
+
+                if (diagnosis_code_severity(finding->code) != verdict ||
+                    (i && diagnosis_finding(doctor->d, i - 1)->code == finding->code))
+                        continue;
+                buffer_format(out, "%s%s", count++ ? "; " : ": ", diagnosis_title(finding->code));
+        }
+}
+
+static void verdict_text(const struct doctor *doctor, struct buffer *out) {
+        static const char *const words[] = {
+                [DIAGNOSIS_REFUSED] = "would be refused",
+                [DIAGNOSIS_SOME] = "would be refused by some",
+                [DIAGNOSIS_WARNING] = "is accepted, with a warning",
+                [DIAGNOSIS_NOTE] = "is fine, with a note",
+                [DIAGNOSIS_SEVERITY_COUNT] = "is fine",
+        };
+
+        buffer_format(out, "%s %s", doctor->patient.text, words[diagnosis_verdict(doctor->d)]);
+        add_titles(doctor, out);
 }
 
 static void put_finding(const struct doctor *doctor, const struct diagnosis_finding *finding) {
@@ -308,19 +334,17 @@ static void put_finding(const struct doctor *doctor, const struct diagnosis_find
 }
 
 static void put_devices(const struct doctor *doctor) {
-        if (!about_a_server(doctor))
+        if (!about_a_server(doctor) || all_the_same(doctor))
                 return;
         put(TONE_PLAIN, "%s", "");
         put(TONE_STRONG, "%s", "Who makes what of it:");
         for (size_t i = 0; i < DEVICE_COUNT; i++) {
                 CAD_AUTO(buffer_done) struct buffer reasons = { 0 }, words = { 0 };
 
-                if (refusals_of(doctor, i, &reasons)) {
-                        put(TONE_PLAIN, "  %s: refuses it (%s)", diagnosis_device_name(i),
-                            buffer_string(&reasons));
-                        continue;
-                }
-                outlook(doctor, i, &words);
+                if (refusals_of(doctor, i, &reasons))
+                        buffer_format(&words, "refused: %s", buffer_string(&reasons));
+                else
+                        outlook(doctor, i, &words);
                 put(TONE_PLAIN, "  %s: %s", diagnosis_device_name(i), buffer_string(&words));
         }
 }
@@ -368,7 +392,7 @@ static json_t *devices_json(const struct doctor *doctor) {
                 bool refuses = refusals_of(doctor, i, &reasons);
 
                 if (refuses)
-                        buffer_format(&words, "refuses it (%s)", buffer_string(&reasons));
+                        buffer_format(&words, "refused: %s", buffer_string(&reasons));
                 else
                         outlook(doctor, i, &words);
                 (void) json_array_append_new(array,

@@ -107,6 +107,9 @@ enum diagnosis_code {
 /** diagnosis_slug() - "name-mismatch": stable, for programs */
 const char *diagnosis_slug(enum diagnosis_code code);
 
+/** diagnosis_title() - "it is for another name": a few words for people */
+const char *diagnosis_title(enum diagnosis_code code);
+
 /** diagnosis_code_severity() - how grave a code is */
 enum diagnosis_severity diagnosis_code_severity(enum diagnosis_code code);
 
