@@ -190,16 +190,12 @@ static enum result read_file(struct doctor *doctor) {
 
                 if (result != DONE)
                         return result;
-                parts = credential_parts_free(parts);
-                parts = credential_parts_new();
-                rc = parts ? credential_parts_add(parts, buffer_bytes(&text),
-                                                  buffer_bytes(&password), &err)
-                           : error_no_memory(&err);
+                rc = credential_parts_add(parts, buffer_bytes(&text), buffer_bytes(&password),
+                                          &err);
                 if (rc < 0)
                         return fail(REFUSED, "%s: %s", doctor->patient.file, err.text);
         }
-        if (parts)
-                take_parts(doctor, buffer_bytes(&text), parts);
+        take_parts(doctor, buffer_bytes(&text), parts);
         guess_purpose(doctor);
         if (rc < 0 && doctor->sighting.chain.count == 0)
                 diagnosis_add(doctor->d, DIAGNOSIS_UNREADABLE, "%s: %s", doctor->patient.file,

@@ -20,6 +20,7 @@ _cactl_values() {
         --format) echo pem chain fullchain der pkcs7 pkcs7-pem pkcs12 c-array pins ;;
         --validity) echo 12h 7d 30d 90d 1y ;;
         --expires) echo 1h 24h 7d 30d ;;
+        --purpose) echo server client both ;;
         --profile) _cactl_profiles ;;
         esac
 }
@@ -86,13 +87,14 @@ _cactl_options() {
                         --to-combined --to-root --owner --group --mode --config --pid-file --unit --check --reload --timeout --force
                 ;;
         restore) echo --accept-loss --passphrase-file --state-dir --config ;;
+        doctor) echo --root --purpose --name --password-file --time ;;
         esac
 }
 
 # _cactl_words COMMAND: what may follow it that is no option and no file.
 _cactl_words() {
         case $1 in
-        "") echo status issue cert ca crl profile request token audit enroll renew backup restore deploy help ;;
+        "") echo status issue cert ca crl profile request token audit enroll renew backup restore deploy doctor help ;;
         cert) echo list show sign export revoke renew ;;
         ca) echo show rotate activate fingerprint ;;
         crl) echo show publish ;;
@@ -128,7 +130,7 @@ _cactl() {
                         i=$((i + 1))
                         ;;
                 -*) ;;
-                status | issue | enroll | backup) [ -n "$command" ] || command=${words[i]} ;;
+                status | issue | enroll | backup | doctor) [ -n "$command" ] || command=${words[i]} ;;
                 restore)
                         if [ -z "$command" ]; then
                                 command=restore
@@ -185,7 +187,7 @@ _cactl() {
         fi
         mapfile -t COMPREPLY < <(compgen -W "$(_cactl_words "$command")" -- "$cur")
         case $command in
-        "cert show" | "cert sign" | "cert export" | "cert revoke" | "cert renew" | "request submit" | backup | restore)
+        "cert show" | "cert sign" | "cert export" | "cert revoke" | "cert renew" | "request submit" | backup | restore | doctor)
                 mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
                 ;;
         esac

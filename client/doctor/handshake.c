@@ -318,9 +318,8 @@ static int send_all(struct sighting *s, struct bytes data, int64_t deadline_ms) 
 
                 if (n > 0)
                         data = BYTES(data.data + n, data.size - (size_t) n);
-                else if (n != GNUTLS_E_AGAIN && n != GNUTLS_E_INTERRUPTED)
-                        return -1;
-                else if (!wait_for(s->fd, POLLOUT, deadline_ms))
+                else if ((n != GNUTLS_E_AGAIN && n != GNUTLS_E_INTERRUPTED) ||
+                         !wait_for(s->fd, POLLOUT, deadline_ms))
                         return -1;
         }
         return 0;

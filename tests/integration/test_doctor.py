@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import socket
 import ssl
 import subprocess
@@ -57,7 +58,7 @@ class Authority:
 
     def __init__(self, cn, parent=None, key=None, ca=True, sign=True, path_length=None, permit=None, purposes=None, start=NOW - 30 * DAY,
                  days=3650, public=None, digest=hashes.SHA256()):
-        self.key = key or ec.generate_private_key(ec.SECP256R1())
+        self.key = (key() if callable(key) else key) or ec.generate_private_key(ec.SECP256R1())
         self.name = name(cn)
         builder = (x509.CertificateBuilder().subject_name(self.name).issuer_name(parent.name if parent else self.name)
                    .public_key(public or self.key.public_key()).serial_number(x509.random_serial_number())
@@ -75,7 +76,7 @@ class Authority:
     def issue(self, *names, key=None, cn="nas.lan", start=NOW - DAY, days=90, purposes=(EKU.SERVER_AUTH,), bits=None, ca=None,
               digest=hashes.SHA256(), extra=None, issuer=None):
         """A leaf, as (certificate, key)."""
-        key = key or ec.generate_private_key(ec.SECP256R1())
+        key = (key() if callable(key) else key) or ec.generate_private_key(ec.SECP256R1())
         builder = (x509.CertificateBuilder().subject_name(name(cn)).issuer_name(issuer or self.name).public_key(key.public_key())
                    .serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(start + days * DAY)
                    .add_extension(usage(**(bits if bits is not None else {"digital_signature": True})), True))
@@ -196,8 +197,9 @@ def texts(seen):
     return " | ".join(finding["text"] for finding in seen["findings"])
 
 
-def rsa_key(bits):
-    return rsa.generate_private_key(65537, bits)
+def rsa_key(bits, exponent=65537):
+    """Made when it is wanted: the table of faults is read in every run of the tests."""
+    return lambda: rsa.generate_private_key(exponent, bits)
 
 
 class Fault:
@@ -370,12 +372,12 @@ FAULTS = {
     # keys and signatures
     "RSA-1024": Fault(leaf(key=rsa_key(1024)), ["key-weak"], "1024"),
     "RSA-768": Fault(leaf(key=rsa_key(768)), ["key-weak"], "768"),
-    "RSA with exponent 3": Fault(leaf(key=rsa.generate_private_key(3, 2048)), ["key-unsafe"], "exponent", exit=0),
+    "RSA with exponent 3": Fault(leaf(key=rsa_key(2048, 3)), ["key-unsafe"], "exponent", exit=0),
     "SHA-1": Fault(leaf(digest=hashes.SHA1()), ["signature-sha1"], "SHA1"),
     "SHA-1 above": Fault(below(digest=hashes.SHA1()), ["signature-sha1"], "'Odd Issuer'"),
-    "Ed25519": Fault(leaf(key=ed25519.Ed25519PrivateKey.generate()), ["key-type"], "Ed25519"),
-    "signed with Ed25519": Fault(below(key=ed25519.Ed25519PrivateKey.generate()), ["signature-type"], "Ed25519"),
-    "P-521": Fault(leaf(key=ec.generate_private_key(ec.SECP521R1())), ["key-type"], "P-521"),
+    "Ed25519": Fault(leaf(key=ed25519.Ed25519PrivateKey.generate), ["key-type"], "Ed25519"),
+    "signed with Ed25519": Fault(below(key=ed25519.Ed25519PrivateKey.generate), ["signature-type"], "Ed25519"),
+    "P-521": Fault(leaf(key=lambda: ec.generate_private_key(ec.SECP521R1())), ["key-type"], "P-521"),
     "an unknown critical extension": Fault(leaf(extra=UNKNOWN), ["unknown-critical"]),
     # TLS
     "TLS 1.0": Fault(leaf(), ["tls-old"], "TLS1.0", newest=ssl.TLSVersion.TLSv1),
@@ -652,6 +654,13 @@ def test_the_system_may_trust_it(pki, good, tmp_path):
         assert (code, seen["findings"]) == (0, []), seen
         code, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan", root=None)
         assert (code, codes(seen)) == (1, {"root-untrusted"}), seen
+
+
+def test_the_guide_has_every_code():
+    top = pathlib.Path(__file__).resolve().parents[2]
+    there = re.findall(r'^        \[DIAGNOSIS_\w+\] =\s+\{ "([a-z0-9-]+)", "([^"]+)"', (top / "lib/pki/diagnosis.c").read_text(), re.MULTILINE)
+    told = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \| [a-z ]+ \|$", (top / "docs/guides/doctor.md").read_text(), re.MULTILINE)
+    assert len(there) > 50 and told == there
 
 
 # -- with a CA -------------------------------------------------------------------------------------
