@@ -63,6 +63,9 @@ static void ask_status(struct doctor *doctor, const char *serial) {
                         doctor->d, DIAGNOSIS_NOT_IN_CA,
                         "certificate %s is signed with a key of this CA, and the CA does not know it: was it made before a restore, or with a stolen key?",
                         serial);
+        else if (status == 0)
+                doctor_unchecked(doctor,
+                                 "whether it is revoked, by the CA's own word: it did not answer");
         else if (status != 200)
                 doctor_unchecked(doctor,
                                  "whether it is revoked, by the CA's own word: it answered %ld",
