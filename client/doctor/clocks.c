@@ -58,6 +58,11 @@ static void judge(struct doctor *doctor, int64_t server) {
                         doctor->d, DIAGNOSIS_CLOCK_SERVER,
                         "the clock of the server is the odd one: it says %s, this machine %s and the CA %s",
                         server_text, here_text, ca_text);
+        else if (server && ca && agree(server, here) && !agree(ca, here))
+                diagnosis_add(
+                        doctor->d, DIAGNOSIS_CLOCK_UNCLEAR,
+                        "the clock of the CA is the odd one: it says %s, this machine %s and the server %s",
+                        ca_text, here_text, server_text);
         else if (server && !agree(server, here))
                 diagnosis_add(doctor->d, DIAGNOSIS_CLOCK_UNCLEAR,
                               "one of two clocks is wrong: this machine says %s, the server %s%s%s",

@@ -805,17 +805,26 @@ def test_a_renewal_with_the_same_key_is_no_finding(pki, ca, tmp_path):
 
 
 def test_a_ca_on_another_machine_is_a_witness_of_the_time(pki, ca, tmp_path):
-    nas = Device(ca, "clock.lan")
     url = f"https://127.0.0.1:{ca.port('https')}"
 
-    def judged(date, when):
-        with tls_server(tmp_path, [nas.chain, *nas.rest], nas.key, date=date) as server:
+    def judged(device, date, when):
+        with tls_server(tmp_path, [device.chain, *device.rest], device.key, date=date) as server:
             done = subprocess.run([CACTL, "--url", url, "--root", pki.base / "ca.pem", "doctor", "--json", "--root", pki.base / "ca.pem", "--name",
-                                   "clock.lan", "--time", when, f"127.0.0.1:{server.port}"], capture_output=True, env=pki.env, timeout=30)
-            return json.loads(done.stdout)
-    later = (NOW + 400 * DAY).strftime("%Y-%m-%d")
-    assert {"expired", "clock-here"} <= codes(judged(NOW, later))
-    assert "clock-server" not in codes(judged(NOW, later))
+                                   "clock.lan", "--time", f"{when:%Y-%m-%dT%H:%M:%SZ}", f"127.0.0.1:{server.port}"], capture_output=True,
+                                  env=pki.env, timeout=30)
+        return json.loads(done.stdout)
+    now = datetime.datetime.utcnow()
+    device = Device(ca, "clock.lan")
+    for date in (now, None):            # the server is of the CA's mind, or says nothing
+        seen = judged(device, date, now + 400 * DAY)
+        assert {"expired", "clock-here"} <= codes(seen) and f"{now + 400 * DAY:%Y-%m-%d}" in texts(seen), seen
+    seen = judged(device, now + 400 * DAY, now + 400 * DAY)
+    assert {"expired", "clock-unclear"} == codes(seen) and "the clock of the CA is the odd one" in texts(seen), seen
+    early = Device(ca, "clock.lan", not_before=f"{now + 5 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    seen = judged(early, now + 6 * DAY, now)
+    assert codes(seen) == {"not-yet-valid", "clock-server"} and f"{now + 6 * DAY:%Y-%m-%d}" in texts(seen), seen
+    seen = judged(early, now, now)
+    assert codes(seen) == {"not-yet-valid"}, seen       # all clocks agree: it is for later
 
 
 def test_a_ca_that_is_not_there_is_no_failure(pki, good, tmp_path):
