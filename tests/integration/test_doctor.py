@@ -835,6 +835,41 @@ def test_a_ca_that_is_not_there_is_no_failure(pki, good, tmp_path):
     assert any("none was found" in text for text in json.loads(done.stdout)["unchecked"])
 
 
+def test_a_crl_is_believed_where_the_issuer_signed_it(pki, tmp_path):
+    served = {}
+
+    def serve(peer, closing):
+        peer.recv(4096)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + served["crl"])
+
+    def crl(signer, serial, until=NOW + DAY):
+        one = (x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW - DAY)
+               .add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), False).build())
+        built = (x509.CertificateRevocationListBuilder().issuer_name(pki.middle.name).last_update(NOW - 2 * DAY).next_update(until)
+                 .add_revoked_certificate(one).add_extension(x509.CRLNumber(7), False)
+                 .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key()), False))
+        return built.sign(signer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+    with Listener(serve) as server:
+        place = x509.CRLDistributionPoints([x509.DistributionPoint([x509.UniformResourceIdentifier(f"http://127.0.0.1:{server.port}/x.crl")],
+                                                                   None, None, None)])
+        certificate, _ = pki.middle.issue("nas.lan", extra=(place, False))
+        file = tmp_path / "nas.pem"
+        file.write_bytes(pem(certificate, pki.middle.certificate))
+        served["crl"] = crl(pki.middle, certificate.serial_number)
+        code, seen = pki.look(file)
+        assert (code, codes(seen)) == (1, {"revoked"}) and "key_compromise" in texts(seen) and "says the CRL" in texts(seen), seen
+        served["crl"] = crl(pki.middle, 4711)
+        assert pki.look(file)[0] == 0
+        served["crl"] = crl(pki.middle, 4711, until=NOW - DAY)
+        code, seen = pki.look(file)
+        assert code == 0 and any("out of date" in text for text in seen["unchecked"]), seen
+        for lie in (crl(pki.stranger, certificate.serial_number), b"no CRL", crl(pki.middle, certificate.serial_number)[:-9]):
+            served["crl"] = lie
+            code, seen = pki.look(file)
+            assert (code, codes(seen)) == (0, set()) and any("the CRL at" in text for text in seen["unchecked"]), seen
+
+
 def test_a_crl_without_end_is_left(pki, tmp_path):
     """The CRL's place sends forever: bounded, and said."""
     def flood(peer, closing):
