@@ -240,12 +240,14 @@ static bool lives(pid_t pid, const char *name) {
 
 static bool find_process(const struct target *t, const char *pid_file, pid_t *ret) {
         char text[PID_FILE_MAX];
+        const char *number = text;
         uint64_t pid = 0;
 
         if (read_small(pid_file, text, sizeof(text)) < 0)
                 return false;
-        text[strcspn(text, " \t\r\n")] = '\0';
-        if (text_to_u64(text, INT32_MAX, &pid) < 0 || pid <= 1)
+        number += strspn(number, " "); /* Postfix writes it right-aligned */
+        text[(size_t) (number - text) + strcspn(number, " \t\r\n")] = '\0';
+        if (text_to_u64(number, INT32_MAX, &pid) < 0 || pid <= 1)
                 return false;
         *ret = (pid_t) pid;
         return lives(*ret, t->service ? t->service->process : NULL);

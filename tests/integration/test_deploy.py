@@ -310,7 +310,7 @@ def test_a_process_is_signalled_by_its_pid_file_and_no_other_one_is(deployed, ne
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     try:
         process.stdout.readline()
-        (deployed.base / "pid").write_text(f"{process.pid}\n")
+        (deployed.base / "pid").write_text(f"{process.pid:>12}\n")       # as Postfix writes it
         # of nginx, it says: but that is a Python
         deployed.install("web2", "--service", "nginx", "--check", "no", "--pid-file", deployed.base / "pid", "--from",
                          deployed.base / "new", "--to-cert", deployed.out / "cert")

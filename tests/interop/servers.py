@@ -162,7 +162,8 @@ SERVERS = {
 
 def find(program):
     """Its path; skips where it is not installed."""
-    found = shutil.which(program, path=SBIN + ":/usr/lib/postgresql/15/bin")
+    postgres = sorted(map(str, pathlib.Path("/usr/lib/postgresql").glob("*/bin")))
+    found = shutil.which(program, path=":".join([SBIN, *postgres]))
     if not found:
         pytest.skip(f"{program} is not installed")
     return found
