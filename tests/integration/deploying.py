@@ -1,8 +1,11 @@
 """A place to deploy to, and certificates to deploy: for tests of `cactl deploy`, here and with real servers (tests/interop)."""
 
+import contextlib
 import json
 import os
 import pathlib
+import shutil
+import tempfile
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -12,6 +15,17 @@ import test_cactl
 from test_cactl import DONE, REFUSED, USAGE, pem      # noqa: F401
 
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
+
+
+@contextlib.contextmanager
+def open_folder():
+    """A folder that other users get into: pytest closes its own to them, each time that one starts."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="cad-deploy-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Credential:

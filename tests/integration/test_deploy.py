@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from test_full_disk import mounted
 
-from deploying import DER, DONE, PEM, REFUSED, USAGE, Credential, Place, pem
+from deploying import DER, DONE, PEM, REFUSED, USAGE, Credential, Place, open_folder, pem
 from test_cactl import CACTL, LIMIT_S, Ca, environment
 
 ALL = ("cert", "chain", "fullchain", "key", "combined", "root")
@@ -670,20 +670,18 @@ def test_json_says_what_was_done(place, new):
     assert second == {"target": "web", "changed": False, "recovered": False, "files": [], "reload": "none"}
 
 
-def test_a_user_who_may_not_write_there_is_told_how(place, new):
+def test_a_user_who_may_not_write_there_is_told_how(new):
     if os.geteuid():
         pytest.skip("only root can become somebody else")
-    new.store(place.base / "src")
-    (place.base / "src" / "key.pem").chmod(0o644)
-    state = place.base / "not-mine"
-    state.mkdir(mode=0o755)
-    for path in (place.base, *place.base.parents):
-        if path.stat().st_uid == 0 and path != pathlib.Path("/"):
-            path.chmod(path.stat().st_mode | 0o011)
-    place.env["CACTL_STATE_DIR"] = str(state)
-    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", CACTL, "deploy", "install", "web", "--from",
-                           place.base / "src", *place.to(*PAIR)], env=environment(**place.env), capture_output=True, text=True, timeout=LIMIT_S)
-    assert done.returncode == REFUSED and "as root, or with a folder of your own in $CACTL_STATE_DIR" in done.stderr, done.stderr
+    with open_folder() as base:
+        place = Place(base)
+        new.store(base / "src")
+        (base / "src" / "key.pem").chmod(0o644)
+        (base / "not-mine").mkdir(mode=0o755)
+        place.env["CACTL_STATE_DIR"] = str(base / "not-mine")
+        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", CACTL, "deploy", "install", "web", "--from",
+                               base / "src", *place.to(*PAIR)], env=environment(**place.env), capture_output=True, text=True, timeout=LIMIT_S)
+        assert done.returncode == REFUSED and "as root, or with a folder of your own in $CACTL_STATE_DIR" in done.stderr, done.stderr
 
 
 # ---- services that are known -----------------------------------------------------------------------

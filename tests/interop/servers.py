@@ -163,7 +163,7 @@ SERVERS = {
 def find(program):
     """Its path; skips where it is not installed."""
     postgres = sorted(map(str, pathlib.Path("/usr/lib/postgresql").glob("*/bin")))
-    found = shutil.which(program, path=":".join([SBIN, *postgres]))
+    found = shutil.which(program, path=":".join([*postgres, SBIN]))
     if not found:
         pytest.skip(f"{program} is not installed")
     return found
@@ -212,12 +212,6 @@ class Server:
                 os.chown(path, user.pw_uid, user.pw_gid)
         subprocess.run([*self.as_user, pathlib.Path(self.program).parent / "initdb", "-D", self.folder / "data", "--no-sync", "-A", "trust",
                         "--no-instructions", "--locale=C"], check=True, capture_output=True, cwd=self.folder)
-
-    def open_to_others(self):
-        """To those that the server becomes, when it is started by root."""
-        for path in (self.folder, *self.folder.parents):
-            if os.geteuid() == 0 and path.stat().st_uid == 0 and path != pathlib.Path("/"):
-                path.chmod(path.stat().st_mode | 0o011)
 
     def start(self):
         with open(self.folder / "log", "ab") as log:
@@ -275,10 +269,10 @@ class Server:
 @contextlib.contextmanager
 def running(name, folder):
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
     server = Server(name, folder)
     server.write_config()
     server.self_sign()
-    server.open_to_others()
     if name == "postgresql":
         server.prepare_postgres()
     try:

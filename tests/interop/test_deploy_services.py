@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from test_cactl import Ca
 
-from deploying import Credential, Place
+from deploying import Credential, Place, open_folder
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -22,20 +22,26 @@ def ca():
     return Ca()
 
 
+@pytest.fixture
+def base():
+    with open_folder() as folder:
+        yield folder
+
+
 def der(credential):
     return credential.cert.public_bytes(Encoding.DER)
 
 
 @pytest.mark.parametrize("name", servers.SERVERS)
-def test_a_server_presents_what_was_deployed(tmp_path, ca, name):
-    place = Place(tmp_path)
+def test_a_server_presents_what_was_deployed(base, ca, name):
+    place = Place(base)
     first, second = (Credential(ca, "nas.lan") for _ in range(2))
-    first.store(tmp_path / "first")
-    second.store(tmp_path / "second")
-    with servers.running(name, tmp_path / "service") as server:
+    first.store(base / "first")
+    second.store(base / "second")
+    with servers.running(name, base / "service") as server:
         own = server.shows()
         # where its files are, its configuration says
-        told = place.install(name, *server.options(), "--from", tmp_path / "first").stdout
+        told = place.install(name, *server.options(), "--from", base / "first").stdout
         assert "reloaded" in told
         server.comes_to_show(der(first))
         files = {path: path.stat().st_ino for path in (server.cert, server.key, server.both) if path.exists()}
@@ -44,16 +50,16 @@ def test_a_server_presents_what_was_deployed(tmp_path, ca, name):
         # what its own check refuses, or (where it has none) a reload that fails
         if "broken" in server.row:
             server.write_config(server.row["broken"])
-            text = place.refused(name, "--from", tmp_path / "second")
+            text = place.refused(name, "--from", base / "second")
             assert "failed (" in text, text
         else:
-            text = place.refused(name, "--from", tmp_path / "second", "--reload", "false")
+            text = place.refused(name, "--from", base / "second", "--reload", "false")
         assert "the old files are back" in text
         assert {path: path.stat().st_ino for path in files} == files
         assert server.shows() == der(first)
         server.write_config()
 
-        place.install(name, "--from", tmp_path / "second")
+        place.install(name, "--from", base / "second")
         server.comes_to_show(der(second))
         place.cactl("restore", name, place.backups(name)[-1]["id"])
         server.comes_to_show(own)
@@ -65,13 +71,13 @@ def test_a_server_presents_what_was_deployed(tmp_path, ca, name):
         server.comes_to_show(der(second))
 
 
-def test_a_client_with_the_root_connects(tmp_path, ca):
+def test_a_client_with_the_root_connects(base, ca):
     """The chain is sent along: the root alone is enough."""
-    place, credential = Place(tmp_path), Credential(ca, "nas.lan")
-    with servers.running("nginx", tmp_path / "service") as server:
-        place.install("nginx", *server.options(), "--from", credential.store(tmp_path / "src"), "--name", "nas.lan")
+    place, credential = Place(base), Credential(ca, "nas.lan")
+    with servers.running("nginx", base / "service") as server:
+        place.install("nginx", *server.options(), "--from", credential.store(base / "src"), "--name", "nas.lan")
         server.comes_to_show(der(credential))
-        context = ssl.create_default_context(cafile=tmp_path / "src" / "root.pem")
+        context = ssl.create_default_context(cafile=base / "src" / "root.pem")
         with servers.socket.create_connection(("127.0.0.1", server.port), 5) as sock, context.wrap_socket(
                 sock, server_hostname="nas.lan") as tls:
             assert x509.load_der_x509_certificate(tls.getpeercert(True)) == credential.cert
