@@ -215,6 +215,11 @@ static void judge_tls(struct doctor *doctor) {
                         doctor->d, DIAGNOSIS_TLS_OLD,
                         "%s is the newest that the server speaks; TLS 1.2 is the least since 2020",
                         s->protocol);
+        else if (s->cipher == GNUTLS_CIPHER_3DES_CBC || s->cipher == GNUTLS_CIPHER_ARCFOUR_128)
+                diagnosis_add(
+                        doctor->d, DIAGNOSIS_TLS_OLD,
+                        "of all ciphers the server chooses %s, which browsers have no more since 2021",
+                        gnutls_cipher_get_name(s->cipher));
         if (s->wants_certificate)
                 diagnosis_add(
                         doctor->d, DIAGNOSIS_CLIENT_CERTIFICATE,
@@ -222,7 +227,7 @@ static void judge_tls(struct doctor *doctor) {
         if (!s->protocol)
                 doctor_unchecked(
                         doctor,
-                        "what the server has behind SSL 3 and older, or ciphers like RC4 and 3DES alone: GnuTLS does not speak them");
+                        "what it speaks, where that is SSL 3, an export cipher, or TLS with a key below GnuTLS's least: cactl speaks none of that");
 }
 
 static enum result look_at_server(struct doctor *doctor) {

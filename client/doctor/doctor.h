@@ -46,6 +46,7 @@ struct sighting {
         char address[64];     /* that was connected to */
         const char *protocol; /* static; NULL: no handshake came so far */
         gnutls_protocol_t version;
+        gnutls_cipher_algorithm_t cipher;
         bool wants_certificate; /* of the client */
         bool handshake_done;
         char first[24]; /* octets of what it said, for a finding */

@@ -29,7 +29,7 @@
 
 /* Old versions and weak algorithms too: this is for looking at what is there. */
 #define PRIORITIES \
-        "NORMAL:+VERS-ALL:+SIGN-ALL:+SIGN-RSA-SHA1:+SIGN-ECDSA-SHA1:%COMPAT:%UNSAFE_RENEGOTIATION"
+        "NORMAL:+VERS-ALL:+SIGN-ALL:+SIGN-RSA-SHA1:+SIGN-ECDSA-SHA1:+3DES-CBC:+ARCFOUR-128:+MD5:%COMPAT:%UNSAFE_RENEGOTIATION"
 
 void sighting_done(struct sighting *sighting) {
         if (sighting->session)
@@ -302,6 +302,7 @@ enum result sighting_make(const struct patient *patient, const char *name, struc
         if (ret->handshake_done || ret->chain.count) {
                 ret->version = gnutls_protocol_get_version(ret->session);
                 ret->protocol = gnutls_protocol_get_name(ret->version);
+                ret->cipher = gnutls_cipher_get(ret->session);
                 ret->wants_certificate = gnutls_certificate_client_get_request_status(ret->session);
         }
         /* a server that wants a client certificate hangs up after it has shown its own: that is none of its troubles */

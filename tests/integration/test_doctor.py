@@ -425,6 +425,28 @@ def test_a_server_that_answers_is_judged_within_a_second(pki, good, tmp_path):
         assert min(took() for _ in range(5)) < FAST_S
 
 
+@pytest.mark.parametrize("cipher", ["3DES-CBC", "ARCFOUR-128"])
+def test_an_old_cipher_is_too_old(pki, good, tmp_path, cipher):
+    """By gnutls-serv: Debian's OpenSSL has neither any more."""
+    (tmp_path / "chain.pem").write_bytes(pem(good[0], pki.middle.certificate))
+    (tmp_path / "key.pem").write_bytes(key_pem(good[1]))
+    port = free_port()
+    server = subprocess.Popen(["gnutls-serv", "-q", "--disable-client-cert", "-p", str(port), "--x509certfile", tmp_path / "chain.pem", "--x509keyfile", tmp_path / "key.pem",
+                               "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS1.2:-CIPHER-ALL:+{cipher}"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.02)
+        code, seen = pki.look(f"127.0.0.1:{port}", "--name", "nas.lan")
+    finally:
+        server.kill()
+        server.wait(10)
+    assert (code, codes(seen)) == (1, {"tls-old"}) and cipher in texts(seen), seen
+
+
 # -- hostile servers -------------------------------------------------------------------------------
 
 def silent(peer, closing):
