@@ -30,7 +30,7 @@ static const struct {
         [DIAGNOSIS_TLS_FAILED] = { "look at the server's log; openssl s_client -connect HOST:PORT says more",
                                    NULL },
         [DIAGNOSIS_NO_CERTIFICATE] = { "cactl issue%F %N", NULL },
-        [DIAGNOSIS_UNREADABLE] = { "cactl issue%F %N", NULL },
+        [DIAGNOSIS_UNREADABLE] = { "name the file with the certificate, or make a new one: cactl issue%F %N", NULL },
         [DIAGNOSIS_REVOKED] = { "cactl issue%F %N",
                                 "get a new one from who issued it, or of your own CA: cactl issue%F %N" },
         [DIAGNOSIS_ON_HOLD] = { "cactl cert revoke %S --reason remove_from_crl",
