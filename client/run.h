@@ -7,7 +7,8 @@
 #include "lib/base/error.h"
 
 #define RUN_OUTPUT_MAX \
-        (16u * 1024) /* bytes that are kept of what it says; the rest is thrown away */
+        (4u * 1024 * \
+         1024) /* bytes that are kept of what it says: keytool lists a few hundred KB; the rest is thrown away */
 
 /**
  * run_program() - run one and wait for it
