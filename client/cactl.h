@@ -37,6 +37,7 @@ struct command {
         const char *help;             /* one line */
         const char *more;             /* a paragraph for --help; may be NULL */
         const struct option *options; /* NULL: none of its own */
+        bool names_root; /* --root and --fingerprint say which root it is about, with or without --url */
         enum result (*run)(struct client *c);
 };
 
@@ -126,3 +127,6 @@ extern const struct command cmd_renew;
 extern const struct command cmd_token_create;
 extern const struct command cmd_token_list;
 extern const struct command cmd_token_revoke;
+extern const struct command cmd_trust_install;
+extern const struct command cmd_trust_remove;
+extern const struct command cmd_trust_status;

@@ -442,8 +442,12 @@ static enum result find_ca(struct client *c, struct run *r) {
         CAD_AUTO(json_free) json_t *ca = NULL; /* that it answers, with this root's TLS, is all */
         struct root_pin pin = { .fingerprint = fingerprint };
         struct error err = { 0 };
-        enum result result = place_read_host(&host);
+        enum result result = DONE;
 
+        if (file && fingerprint)
+                return fail(WRONG_USAGE,
+                            "--root and --fingerprint say the same thing twice: give one");
+        result = place_read_host(&host);
         if (result == DONE)
                 result = choose_url(c, r, &host);
         if (result == DONE && file && read_root(file, &known, &err) < 0)
@@ -722,6 +726,7 @@ const struct command cmd_enroll = {
         .name = "enroll",
         .args = "[NAME...]",
         .args_max = ARGS_ANY,
+        .names_root = true,
         .help = "This device's certificate: finds the CA, makes the key here, asks, installs, has it renewed",
         .more = "Without --url the CA is looked for on the LAN. Its root is pinned by --fingerprint (hex, or twelve words), or shown and asked for. With a "
                 "token the certificate comes at once; without one the request waits, and whoever approves compares its code. Without names it is for "

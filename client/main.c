@@ -39,7 +39,8 @@ static const struct command *const commands[] = {
         &cmd_backup,         &cmd_restore,      &cmd_token_create,    &cmd_token_list,
         &cmd_token_revoke,   &cmd_ca_rotate,    &cmd_ca_activate,     &cmd_cert_export,
         &cmd_deploy_install, &cmd_deploy_list,  &cmd_deploy_backups,  &cmd_deploy_restore,
-        &cmd_enroll,         &cmd_renew,        &cmd_doctor,
+        &cmd_enroll,         &cmd_renew,        &cmd_doctor,          &cmd_trust_install,
+        &cmd_trust_remove,   &cmd_trust_status,
 };
 
 /* Words that belong to cactl and do nothing yet: they are said not to be here rather than unknown. */
@@ -47,7 +48,6 @@ static const struct {
         const char *group, *name; /* name NULL: the whole group */
 } later[] = {
         { "acme", NULL },
-        { "trust", NULL },
 };
 
 /* ---- options, for commands ---- */
@@ -291,12 +291,12 @@ static enum result check_arguments(const struct client *c) {
                             group, gap, command->name, command->args);
         if (option_given(c, "socket") && option_given(c, "url"))
                 return fail(WRONG_USAGE, "--socket and --url are two ways to one CA: give one");
-        if (global_option_value(c, "root") && global_option_value(c, "fingerprint"))
+        if (global_option_value(c, "root") && global_option_value(c, "fingerprint") &&
+            !command->names_root)
                 return fail(WRONG_USAGE,
                             "--root and --fingerprint say the same thing twice: give one");
-        /* enroll finds the CA by itself, and wants to know which one it is to be */
         if ((global_option_value(c, "root") || global_option_value(c, "fingerprint")) &&
-            !option_given(c, "url") && command != &cmd_enroll)
+            !option_given(c, "url") && !command->names_root)
                 return fail(WRONG_USAGE, "--root and --fingerprint go with --url");
         if (option_given(c, "socket") &&
             (global_option_value(c, "cert") || global_option_value(c, "key")))
