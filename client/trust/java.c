@@ -23,7 +23,7 @@
 #define STORES_MAX 64
 #define STORE_MAX (16u * 1024 * 1024) /* bytes of a cacerts; Debian's has 170 KB */
 #define ALIAS_MAX 512
-#define ARGS_MAX 16
+#define ARGS_MAX 20
 #define PASSWORD_VARIABLE "CACTL_JAVA_PASSWORD"
 
 static const char *const places[] = {
@@ -147,13 +147,16 @@ static int keytool(const struct trust_job *job, const char *store, const char *c
 
         if (!find_keytool(program))
                 return error_set(err, ERR_NOT_FOUND, "keytool is not there");
-        while (*words && count + 6 < ARGS_MAX)
+        while (*words && count + 8 < ARGS_MAX)
                 argv[count++] = *words++;
         argv[count++] = "-keystore";
         argv[count++] = store;
         argv[count++] = "-storepass:env";
         argv[count++] = PASSWORD_VARIABLE;
         argv[count++] = "-J-Duser.language=en";
+        /* it runs for half a second: half of that is saved */
+        argv[count++] = "-J-XX:TieredStopAtLevel=1";
+        argv[count++] = "-J-XX:+UseSerialGC";
         buffer_format(&password, PASSWORD_VARIABLE "=%s", job->java_password);
         more[0] = buffer_string(&password);
         if (run_program((char *const *) (uintptr_t) argv, more, RUN_TIMEOUT_S, ret, &why) == 0)
@@ -196,11 +199,15 @@ static bool next_entry(struct bytes *rest, struct entry *ret) {
         return true;
 }
 
-/*
- * All entries. @ret_alias: NULL, or ALIAS_MAX bytes: that of the first that is looked for
- */
+/* The aliases of what is looked for. */
+struct aliases {
+        char items[TRUST_OTHERS_MAX][ALIAS_MAX];
+        size_t count;
+};
+
+/* All entries. @ret_aliases: may be NULL */
 static int list(const struct trust_job *job, const struct root *root, const char *store,
-                struct trust_scan *ret, char *ret_alias, struct error *err) {
+                struct trust_scan *ret, struct aliases *ret_aliases, struct error *err) {
         static const char *const words[] = { "-list", "-rfc", NULL };
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
         struct entry entry;
@@ -214,10 +221,12 @@ static int list(const struct trust_job *job, const struct root *root, const char
         while (next_entry(&rest, &entry)) {
                 bool before = ret->there;
 
+                ret->there = false;
                 if (trust_scan_text(ret, root, entry.pem, err) < 0)
                         return -1;
-                if (ret->there && !before && ret_alias)
-                        memcpy(ret_alias, entry.alias, ALIAS_MAX);
+                if (ret->there && ret_aliases && ret_aliases->count < TRUST_OTHERS_MAX)
+                        memcpy(ret_aliases->items[ret_aliases->count++], entry.alias, ALIAS_MAX);
+                ret->there |= before;
         }
         return 0;
 }
@@ -238,7 +247,7 @@ static void look(const struct trust_job *job, struct trust_row *row) {
                           "(default-jre-headless)");
                 return;
         }
-        if (list(job, job->root, row->where, &scan, /* ret_alias= */ NULL, &err) < 0) {
+        if (list(job, job->root, row->where, &scan, /* ret_aliases= */ NULL, &err) < 0) {
                 trust_set(row, TRUST_FAILED, "%s", err.text);
                 return;
         }
@@ -341,21 +350,19 @@ static int install(const struct trust_job *job, struct trust_row *row, struct er
 static int delete_all(const struct trust_job *job, const char *store,
                       const struct root_match *match, struct error *err) {
         const struct root wanted = { .match = *match };
+        struct aliases aliases = { .count = 0 };
+        struct trust_scan scan = { 0 };
 
-        for (size_t rounds = 0; rounds < TRUST_OTHERS_MAX; rounds++) {
+        if (list(job, &wanted, store, &scan, &aliases, err) < 0)
+                return -1;
+        for (size_t i = 0; i < aliases.count; i++) {
                 CAD_AUTO(buffer_done) struct buffer output = { 0 };
-                char alias[ALIAS_MAX];
-                const char *const words[] = { "-delete", "-alias", alias, NULL };
-                struct trust_scan scan = { 0 };
+                const char *const words[] = { "-delete", "-alias", aliases.items[i], NULL };
 
-                if (list(job, &wanted, store, &scan, alias, err) < 0)
-                        return -1;
-                if (!scan.there)
-                        return 0;
                 if (keytool(job, store, words, &output, err) < 0)
                         return -1;
         }
-        return 0; /* looking again tells */
+        return 0;
 }
 
 static int take_out(const struct trust_job *job, struct trust_row *row,

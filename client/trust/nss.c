@@ -27,7 +27,7 @@
 #define NICKNAME_MAX 512
 #define FLAGS_MAX 32
 #define TRUSTED "C,," /* for the certificates of servers */
-#define ARGS_MAX 12
+#define ARGS_MAX 16
 
 /* Below the home. NSS's older form, cert8.db, has been gone since Firefox 58. */
 static const char *const places[] = {
@@ -102,7 +102,7 @@ static bool nss_open(const struct trust_job *job, const struct trust_row *row, s
 }
 
 /*
- * @words: up to ARGS_MAX - 6, ends with NULL; -d and -f are added. Without an empty file of passwords, certutil would ask for one.
+ * @words: up to 10, ends with NULL; -d and -f are added. Without an empty file of passwords, certutil would ask for one.
  * @ret: appended
  */
 static int certutil(const struct nss *nss, const char *const *words, struct buffer *ret,
