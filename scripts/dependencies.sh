@@ -36,7 +36,7 @@ declare -A packages=(
                 libfaketime strace lsof procps util-linux iproute2 valgrind libc6-dbg systemd chromium
                 chromium-driver firefox-esr fonts-dejavu-core zbar-tools nginx apache2-bin haproxy lighttpd
                 lighttpd-mod-openssl mosquitto nats-server postgresql dovecot-imapd e2fsprogs avahi-daemon dbus
-                mount binutils"
+                mount binutils ca-certificates p11-kit"
         [lint]="
                 clang libclang-rt-14-dev clang-format clang-tidy cppcheck shellcheck"
 )

@@ -81,6 +81,8 @@ _cactl_options() {
                         --no-wait --no-timer --force
                 ;;
         renew) echo --force --dry-run --new-key ;;
+        "trust install") echo --system --nss --java --user --prefix --java-store --java-password-file --replace --yes ;;
+        "trust remove" | "trust status") echo --system --nss --java --user --prefix --java-store --java-password-file ;;
         backup) echo --with-keys --passphrase-file --state-dir --config --scheduled --folder --replace ;;
         "deploy install")
                 echo --from --cert --key --chain --root --p12 --password-file --name --service --to-cert --to-chain --to-fullchain --to-key \
@@ -94,7 +96,7 @@ _cactl_options() {
 # _cactl_words COMMAND: what may follow it that is no option and no file.
 _cactl_words() {
         case $1 in
-        "") echo status issue cert ca crl profile request token audit enroll renew backup restore deploy doctor help ;;
+        "") echo status issue cert ca crl profile request token audit enroll renew backup restore deploy doctor trust help ;;
         cert) echo list show sign export revoke renew ;;
         ca) echo show rotate activate fingerprint ;;
         crl) echo show publish ;;
@@ -102,6 +104,7 @@ _cactl_words() {
         profile) echo list show ;;
         request) echo submit list show approve deny ;;
         token) echo create list revoke ;;
+        trust) echo install remove status ;;
         backup) echo verify ;;
         deploy) echo install list backups restore ;;
         "deploy install") echo nginx apache haproxy lighttpd nats mosquitto postgresql postfix dovecot; _cactl_targets ;;
@@ -130,21 +133,24 @@ _cactl() {
                         i=$((i + 1))
                         ;;
                 -*) ;;
-                status | issue | enroll | backup | doctor) [ -n "$command" ] || command=${words[i]} ;;
-                restore)
-                        if [ -z "$command" ]; then
-                                command=restore
-                        elif [ "$command" = deploy ]; then
-                                command="deploy restore"
-                        fi
-                        ;;
-                cert | ca | crl | profile | request | token | audit | deploy) [ -n "$command" ] || command=${words[i]} ;;
-                install | backups)
-                        [ "$command" != deploy ] || command+=" ${words[i]}"
-                        ;;
-                list | show | sign | export | submit | approve | deny | revoke | renew | rotate | activate | fingerprint | publish | create | verify)
+                status)
                         case $command in
-                        cert | ca | crl | profile | request | token | audit | deploy) command+=" ${words[i]}" ;;
+                        "") command=status ;;
+                        trust) command="trust status" ;;
+                        esac
+                        ;;
+                issue | enroll | backup | doctor) [ -n "$command" ] || command=${words[i]} ;;
+                restore)
+                        case $command in
+                        "") command=restore ;;
+                        deploy) command="deploy restore" ;;
+                        esac
+                        ;;
+                cert | ca | crl | profile | request | token | audit | deploy | trust) [ -n "$command" ] || command=${words[i]} ;;
+                list | show | sign | export | submit | approve | deny | revoke | renew | rotate | activate | fingerprint | publish | create | verify | \
+                        install | remove | backups)
+                        case $command in
+                        cert | ca | crl | profile | request | token | audit | deploy | trust) command+=" ${words[i]}" ;;
                         "") [ "${words[i]}" != renew ] || command=renew ;;
                         esac
                         ;;
@@ -152,9 +158,9 @@ _cactl() {
         done
 
         case $prev in
-        --socket | --root | --cert | --p12-password-file | --list | --csr-list | --csr | --token-file | --signer-log | --passphrase-file | --config | --chain | --p12 | --password-file | --to-* | --pid-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --socket | --root | --cert | --p12-password-file | --list | --csr-list | --csr | --token-file | --signer-log | --passphrase-file | --config | --chain | --p12 | --password-file | --to-* | --pid-file | --java-store | --java-password-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --new-key) [ "$command" = renew ] || { mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return; } ;;
-        --state-dir | --folder | --from) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+        --state-dir | --folder | --from | --prefix) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
         --out)
                 if [ "$command" = issue ]; then
                         mapfile -t COMPREPLY < <(compgen -d -- "$cur")

@@ -109,7 +109,7 @@ int trust_run(const struct trust_job *job, struct trust_rows *ret, struct error 
 int trust_work(const struct trust_job *job, enum trust_kind kind, struct trust_rows *ret,
                struct error *err);
 
-/** trust_failed() - set the state and the note, and return */
+/** trust_set() - the state of a row, and its note */
 void trust_set(struct trust_row *row, enum trust_state state, const char *format, ...)
         CAD_PRINTF(3, 4);
 

@@ -129,7 +129,6 @@ static void add_failure(struct trust_rows *ret, const struct user *user, enum tr
 static int work_in(const struct user *user, const struct trust_job *job, enum trust_kind kind,
                    struct trust_rows *ret, struct error *err) {
         CAD_AUTO(fd_close) int reader = -1;
-        CAD_AUTO(fd_close) int writer = -1;
         int ends[2], status = 0;
         bool ended;
         pid_t pid;
@@ -137,14 +136,13 @@ static int work_in(const struct user *user, const struct trust_job *job, enum tr
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return error_errno(err, errno, "cannot make a pipe");
         reader = ends[0];
-        writer = ends[1];
         (void) fflush(NULL);
         pid = fork();
+        if (pid == 0)
+                work_as(user, job, kind, ends[1]);
+        (void) fd_close(ends[1]);
         if (pid < 0)
                 return error_errno(err, errno, "cannot start a process");
-        if (pid == 0)
-                work_as(user, job, kind, writer);
-        writer = fd_close(writer);
         ended = read_rows(reader, moment_monotonic_ms() + INT64_C(1000) * USERS_TIMEOUT_S, ret,
                           kind);
         if (!ended)
@@ -207,7 +205,7 @@ static size_t list_users(const struct trust_job *job, struct user *all, bool roo
         return count;
 }
 
-/* $HOME is where the caller's programs look, whatever the list of users says. */
+/* $HOME is where the caller's programs look, whatever the list of users says. Not root's: sudo may have left another's there. */
 static size_t take_caller(const struct trust_job *job, struct user *ret) {
         const char *home = getenv("HOME");
         const struct passwd *entry = getpwuid(geteuid());
@@ -229,7 +227,7 @@ int users_work(const struct trust_job *job, enum trust_kind kind, struct trust_r
 
         if (!all)
                 return error_no_memory(err);
-        if (!root || job->own_only)
+        if (!root)
                 count = take_caller(job, all);
         if (!count)
                 count = list_users(job, all, root);

@@ -14,6 +14,6 @@
  * A home that does not answer is given up after USERS_TIMEOUT_S and reported as failed.
  * @err: ERR_NO_MEMORY, ERR_IO
  */
-#define USERS_TIMEOUT_S 120
+#define USERS_TIMEOUT_S 300
 int users_work(const struct trust_job *job, enum trust_kind kind, struct trust_rows *ret,
                struct error *err);

@@ -509,7 +509,7 @@ def test_wrong_usage_ends_with_2_and_one_line(words, why, tmp_path):
 
 
 @pytest.mark.parametrize("words", [
-    "acme account", "trust install"])
+    "acme account"])
 def test_what_comes_later_is_said_not_to_be_here(words):
     assert "not in this version" in one_line(expect(USAGE, *words.split()).stderr)
 

@@ -2,10 +2,13 @@
 
 import datetime
 import hashlib
+import ipaddress
 import json
 import os
 import pathlib
+import pty
 import re
+import select
 import shutil
 import socket
 import ssl
@@ -68,8 +71,7 @@ def root_pem(name, key=None, issuer=None, confined=True, is_ca=True, days=(-1, 1
     """(PEM, key) of a root, or of what is none."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime(2026, 1, 1) if days is None else datetime.datetime.utcnow()
-    first, last = days
+    now, (first, last) = datetime.datetime.utcnow(), days
     builder = (x509.CertificateBuilder().subject_name(subject)
                .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]) if issuer else subject)
                .public_key(key.public_key()).serial_number(x509.random_serial_number())
@@ -81,7 +83,6 @@ def root_pem(name, key=None, issuer=None, confined=True, is_ca=True, days=(-1, 1
                                                       key_encipherment=False, data_encipherment=False, key_agreement=False,
                                                       encipher_only=False, decipher_only=False), critical=True)
     if confined:
-        import ipaddress
         builder = builder.add_extension(x509.NameConstraints([x509.DNSName("lan"), x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))], None),
                                         critical=True)
     return builder.sign(key, digest).public_bytes(serialization.Encoding.PEM), key
@@ -448,6 +449,51 @@ def test_the_root_comes_over_plain_http_too_and_nothing_without_its_fingerprint(
         assert wrong.returncode == 1 and "somebody answers in its place" in wrong.stderr and digest in wrong.stderr.replace(" ", "")
         without = fetched(tmp_path, url)
         assert without.returncode == 2 and "--fingerprint" in without.stderr
+
+
+def test_the_root_comes_from_the_cad_of_this_machine(ca, tmp_path):
+    (tmp_path / "image").mkdir()
+    result = subprocess.run([CACTL, "--socket", ca.socket, "trust", "install", "--prefix", tmp_path / "image"], capture_output=True, text=True,
+                            stdin=subprocess.DEVNULL, timeout=30, env={**cadtest.environment(), "HOME": str(tmp_path)})
+    digest = sha256(ca.get("/v1/ca/root.pem").expect(200).body)
+    assert digest in result.stderr.replace(" ", "") and "no store was found" in result.stderr
+
+
+@pytest.mark.parametrize("typed, why", [("yes", "is not in the list"), ("legal winner thank", "3 words"), ("{words}", "no store was found"),
+                                        ("{hex}", "no store was found"), ("00" * 32, "another one than the fingerprint says")],
+                         ids=["yes", "short", "words", "hex", "wrong"])
+def test_a_terminal_is_asked_for_the_fingerprint_itself(ca, tmp_path, typed, why):
+    shown = subprocess.run([CACTL, "--socket", ca.socket, "ca", "fingerprint"], check=True, capture_output=True, text=True, timeout=30).stdout
+    typed = typed.format(hex=shown.splitlines()[0], words=shown.splitlines()[1])
+    said = at_terminal([CACTL, "trust", "status", "--url", f"https://127.0.0.1:{https.port(ca)}", "--prefix", tmp_path], "as 'cactl", typed)
+    assert why in said, said
+
+
+@pytest.mark.parametrize("typed, why", [("yes", "no store was found"), ("y", "nothing was changed")])
+def test_a_terminal_is_asked_about_a_root_that_is_not_confined(tmp_path, typed, why):
+    (tmp_path / "root.pem").write_bytes(root_pem("x", confined=False)[0])
+    said = at_terminal([CACTL, "trust", "install", "--root", tmp_path / "root.pem", "--prefix", tmp_path], "Type yes", typed)
+    assert "WARNING" in said and why in said, said
+
+
+def at_terminal(args, question, typed):
+    """All that it says on a terminal of its own, on which @typed is typed at @question."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=theirs, env={**cadtest.environment(), "HOME": "/nowhere"})
+    os.close(theirs)
+    text, answered = "", False
+    try:
+        while select.select([ours], [], [], 20)[0]:
+            text += os.read(ours, 4096).decode()
+            if question in text and not answered:
+                os.write(ours, typed.encode() + b"\n")
+                answered = True
+    except OSError:             # its end
+        pass
+    finally:
+        os.close(ours)
+        process.wait(20)
+    return text.replace("\r\n", " ")
 
 
 def drip(connection):
