@@ -8,7 +8,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +18,19 @@
 #include "lib/base/moment.h"
 
 #define LOOK_EVERY_MS 50
+
+bool run_find(const char *name, const char *path, char *out) {
+        if (strchr(name, '/'))
+                return snprintf(out, RUN_PATH_MAX, "%s", name) < RUN_PATH_MAX &&
+                        access(out, X_OK) == 0;
+        for (size_t size; *path; path += size + (path[size] == ':')) {
+                size = strcspn(path, ":");
+                if (snprintf(out, RUN_PATH_MAX, "%.*s/%s", (int) size, path, name) < RUN_PATH_MAX &&
+                    access(out, X_OK) == 0)
+                        return true;
+        }
+        return false;
+}
 
 /* Ours behind theirs: the first of two counts for getenv(). */
 static char **make_environment(const char *const more[]) {

@@ -3,12 +3,20 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "lib/base/bytes.h"
 #include "lib/base/error.h"
 
 #define RUN_OUTPUT_MAX \
         (4u * 1024 * \
          1024) /* bytes that are kept of what it says: keytool lists a few hundred KB; the rest is thrown away */
+
+#define RUN_PATH_MAX 512 /* bytes with NUL of a program's path */
+
+/** run_find() - the program of that name: @name itself where it has a '/', else the first in @path, "FOLDER:FOLDER". @out: RUN_PATH_MAX bytes.
+ *  Return: whether there is one that can be run */
+bool run_find(const char *name, const char *path, char *out);
 
 /**
  * run_program() - run one and wait for it

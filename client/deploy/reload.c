@@ -7,22 +7,19 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "client/run.h"
 #include "lib/base/file.h"
-#include "lib/base/moment.h"
 #include "lib/base/text.h"
 
 #define PATH_FIXED "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define OUTPUT_MAX 2048 /* bytes of what a program says that are kept */
-#define SHOWN_MAX 320
+#define SHOWN_MAX 320 /* bytes of what a program says */
 #define STEP_MS 20
 #define SETTLE_MS 250 /* a service that cannot use its certificate ends in less */
 #define PID_FILE_MAX 4096
@@ -63,128 +60,37 @@ int words_split(char *text, const char *config, const char *ret[WORDS_OF_COMMAND
         return 0;
 }
 
-static bool is_program(const char *word) {
-        CAD_AUTO(free_text) char *folders = strdup(PATH_FIXED);
-        char *save = NULL;
-
-        if (strchr(word, '/'))
-                return access(word, X_OK) == 0;
-        for (char *folder = folders ? strtok_r(folders, ":", &save) : NULL; folder;
-             folder = strtok_r(NULL, ":", &save)) {
-                char path[512];
-
-                (void) snprintf(path, sizeof(path), "%s/%s", folder, word);
-                if (access(path, X_OK) == 0)
-                        return true;
-        }
-        return false;
-}
-
 /* ---- programs ---- */
 
-static void nap(void) {
-        const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
-
-        (void) nanosleep(&step, NULL);
+static void put_on_one_line(struct buffer *said) {
+        while (said->size && isspace(said->data[said->size - 1]))
+                said->size--;
+        for (size_t i = 0; i < said->size; i++)
+                if (iscntrl(said->data[i]))
+                        said->data[i] = ' ';
 }
 
-static void become(const char *const *words, int output) {
-        int nothing = open("/dev/null", O_RDONLY);
+/* By a path and in a language of our own: whoever runs cactl may have others. */
+static int run_fixed(const char *const words[], int64_t timeout_s, struct error *err) {
+        static const char *const more[] = { "PATH=" PATH_FIXED, "LC_ALL=C", NULL };
+        const char *argv[WORDS_OF_COMMAND_MAX + 1] = { 0 };
+        CAD_AUTO(buffer_done) struct buffer said = { 0 };
+        char program[RUN_PATH_MAX];
+        struct error why = { 0 };
 
-        (void) setpgid(0, 0);
-        (void) signal(SIGPIPE, SIG_DFL);
-        (void) setenv("PATH", PATH_FIXED, 1);
-        (void) setenv("LC_ALL", "C", 1);
-        if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
-            dup2(output, STDERR_FILENO) < 0)
-                _exit(127);
-        (void) execvp(words[0], (char *const *) (uintptr_t) words);
-        _exit(127);
-}
-
-/* What there is to read now; beyond OUTPUT_MAX it is dropped. */
-static void drain(int fd, char *out, size_t *used) {
-        char part[1024];
-        ssize_t n;
-
-        while ((n = read(fd, part, sizeof(part))) > 0) {
-                size_t room = OUTPUT_MAX - *used, take = (size_t) n < room ? (size_t) n : room;
-
-                memcpy(out + *used, part, take);
-                *used += take;
-        }
-}
-
-/* Its end, not the end of its output: a daemon that it started may keep that open. */
-static int wait_for(pid_t pid, int fd, int64_t timeout_s, char *out, size_t *used,
-                    int *ret_status) {
-        int64_t limit = moment_monotonic_ms() + timeout_s * 1000;
-
-        for (;;) {
-                pid_t ended = waitpid(pid, ret_status, WNOHANG);
-
-                drain(fd, out, used);
-                if (ended == pid)
-                        return 0;
-                if ((ended < 0 && errno != EINTR) || moment_monotonic_ms() > limit)
-                        return -1;
-                nap();
-        }
-}
-
-static void put_on_one_line(char *out, size_t used) {
-        out[used] = '\0';
-        while (used && isspace((unsigned char) out[used - 1]))
-                out[--used] = '\0';
-        for (char *at = out; *at; at++)
-                if (iscntrl((unsigned char) *at))
-                        *at = ' ';
-}
-
-static int judge(const char *program, bool ended, int status, const char *said, int64_t timeout_s,
-                 struct error *err) {
-        if (!ended)
-                return error_set(err, ERR_STATE_CONFLICT, "'%s' did not end within %lld s: stopped",
-                                 program, (long long) timeout_s);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-                return 0;
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 127 && !*said)
+        if (!run_find(words[0], PATH_FIXED, program))
                 return error_set(err, ERR_STATE_CONFLICT, "'%s' cannot be run: is it installed?",
-                                 program);
-        return error_set(err, ERR_STATE_CONFLICT, "'%s' failed (%s %d)%s%.*s", program,
-                         WIFEXITED(status) ? "exit status" : "signal",
-                         WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
-                         *said ? ": " : "", SHOWN_MAX, said);
-}
-
-static int run_program(const char *const *words, int64_t timeout_s, struct error *err) {
-        char said[OUTPUT_MAX + 1];
-        size_t used = 0;
-        int ends[2], status = 0;
-        bool ended;
-        pid_t pid;
-
-        if (pipe2(ends, O_CLOEXEC) < 0)
-                return error_errno(err, errno, "cannot make a pipe");
-        (void) fcntl(ends[0], F_SETFL, O_NONBLOCK);
-        (void) fflush(NULL);
-        pid = fork();
-        if (pid == 0)
-                become(words, ends[1]);
-        (void) fd_close(ends[1]);
-        if (pid < 0) {
-                (void) fd_close(ends[0]);
-                return error_errno(err, errno, "cannot run %s", words[0]);
-        }
-        ended = wait_for(pid, ends[0], timeout_s, said, &used, &status) == 0;
-        if (!ended) {
-                (void) kill(-pid, SIGKILL);
-                (void) kill(pid, SIGKILL);
-                (void) waitpid(pid, &status, 0);
-        }
-        (void) fd_close(ends[0]);
-        put_on_one_line(said, used);
-        return judge(words[0], ended, status, said, timeout_s, err);
+                                 words[0]);
+        argv[0] = program;
+        for (size_t i = 1; i < WORDS_OF_COMMAND_MAX && words[i]; i++)
+                argv[i] = words[i];
+        if (run_program((char *const *) (uintptr_t) argv, more, (unsigned) timeout_s, &said,
+                        &why) == 0)
+                return 0;
+        put_on_one_line(&said);
+        return error_set(err, ERR_STATE_CONFLICT, "%s%s%.*s", why.text, said.size ? ": " : "",
+                         said.size < SHOWN_MAX ? (int) said.size : SHOWN_MAX,
+                         (const char *) said.data);
 }
 
 static int run_words(const struct target *t, const char *command, struct error *err) {
@@ -194,19 +100,18 @@ static int run_words(const struct target *t, const char *command, struct error *
 
         if (!text)
                 return error_no_memory(err);
-        return words_split(text, config, words, err) < 0 ? -1
-                                                         : run_program(words, t->timeout_s, err);
+        return words_split(text, config, words, err) < 0 ? -1 : run_fixed(words, t->timeout_s, err);
 }
 
 int reload_check(const struct target *t, struct error *err) {
         const char *command = t->check ? t->check : t->service ? t->service->check : NULL;
-        char program[64];
+        char program[64], path[RUN_PATH_MAX];
 
         if (!command || text_equal(command, "no"))
                 return 0;
         (void) snprintf(program, sizeof(program), "%.*s", (int) strcspn(command, " "), command);
         /* files may be laid out before the service is installed */
-        if (!t->check && !is_program(program))
+        if (!t->check && !run_find(program, PATH_FIXED, path))
                 return 0;
         return run_words(t, command, err);
 }
@@ -255,6 +160,7 @@ static bool find_process(const struct target *t, const char *pid_file, pid_t *re
 
 static int send_signal(const struct target *t, const char *pid_file, enum reload *ret,
                        struct error *err) {
+        const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
         int number = t->service ? t->service->signal : SIGHUP;
         pid_t pid = 0;
 
@@ -266,7 +172,7 @@ static int send_signal(const struct target *t, const char *pid_file, enum reload
                 return error_errno(err, errno, "cannot signal process %ld (%s)", (long) pid,
                                    pid_file);
         for (int waited = 0; waited < SETTLE_MS; waited += STEP_MS) {
-                nap();
+                (void) nanosleep(&step, NULL);
                 if (!lives(pid, NULL) && !find_process(t, pid_file, &pid))
                         return error_set(err, ERR_STATE_CONFLICT,
                                          "process %ld has ended at its reload", (long) pid);
@@ -288,12 +194,12 @@ static int by_systemd(const struct target *t, const char *unit, bool revive, enu
         const char *const told[] = { "systemctl", "reload-or-restart", unit, NULL };
         struct error ignored = { 0 };
 
-        if (!revive && run_program(asked, t->timeout_s, &ignored) < 0) {
+        if (!revive && run_fixed(asked, t->timeout_s, &ignored) < 0) {
                 *ret = RELOAD_NOT_RUNNING;
                 return 0;
         }
         *ret = RELOAD_DONE;
-        return run_program(told, t->timeout_s, err);
+        return run_fixed(told, t->timeout_s, err);
 }
 
 int reload_run(const struct target *t, bool revive, enum reload *ret, struct error *err) {

@@ -268,10 +268,10 @@ def test_what_does_not_fit_is_refused_and_nothing_is_touched(deployed, new, why)
 # ---- checks and reloads that fail ------------------------------------------------------------------
 
 @pytest.mark.parametrize("words, said, reloads", [
-    (["--check", 'sh -c "echo the file is bad; exit 3"'], "'sh' failed (exit status 3): the file is bad; the old files are back", 0),
+    (["--check", 'sh -c "echo the file is bad; exit 3"'], "sh ended with exit status 3: the file is bad; the old files are back", 0),
     (["--check", "no-such-program -t"], "'no-such-program' cannot be run: is it installed?; the old files are back", 0),
-    (["--check", "sleep 20", "--timeout", "1s"], "'sleep' did not end within 1 s: stopped; the old files are back", 0),
-    (["--reload", "fails"], "'sh' failed (exit status 7): no; the old files are back, and it was reloaded with them", 2),
+    (["--check", "sleep 20", "--timeout", "1s"], "sleep was not done after 1 s and was stopped; the old files are back", 0),
+    (["--reload", "fails"], "sh ended with exit status 7: no; the old files are back, and it was reloaded with them", 2),
     (["--reload", "always fails"], "the old files are back, but the reload with them failed, too", 2),
     (["--check", 'sh -c "kill -9 $$"'], "'sh' failed (signal 9); the old files are back", 0),
 ])
