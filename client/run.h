@@ -8,9 +8,8 @@
 #include "lib/base/bytes.h"
 #include "lib/base/error.h"
 
-#define RUN_OUTPUT_MAX \
-        (4u * 1024 * \
-         1024) /* bytes that are kept of what it says: keytool lists a few hundred KB; the rest is thrown away */
+/* bytes that are kept of what it says: keytool lists a few hundred KB; the rest is thrown away */
+#define RUN_OUTPUT_MAX (4u * 1024 * 1024)
 
 #define RUN_PATH_MAX 512 /* bytes with NUL of a program's path */
 

@@ -72,14 +72,23 @@ int peer_verifier_new(const struct ca_info *ca, struct peer_verifier **ret, stru
 /* Each says what somebody has to do who did not mean any harm. */
 #define NOT_TAKEN "the client certificate is not taken: "
 
-static bool for_clients(const struct cert *cert) {
+static bool is_for(const struct cert *cert, struct bytes purpose) {
         struct der_reader outer = der_reader(cert->extended_key_usage);
         struct der_reader list = der_enter(&outer, DER_SEQUENCE);
         bool found = false;
 
         for (size_t n = 0; der_more(&list) && n < PURPOSES_MAX; n++)
-                found |= bytes_equal(der_get(&list, DER_OID), OID_KP_CLIENT_AUTH);
+                found |= bytes_equal(der_get(&list, DER_OID), purpose);
         return found && der_done(&list) && der_done(&outer);
+}
+
+static bool for_clients(const struct cert *cert) {
+        return is_for(cert, OID_KP_CLIENT_AUTH);
+}
+
+/* A server's, too: it proves who holds its key, who may renew and revoke it. A role it never gives (authority_authenticate()). */
+static bool for_tls(const struct cert *cert) {
+        return for_clients(cert) || is_for(cert, OID_KP_SERVER_AUTH);
 }
 
 static bool may_sign_handshakes(const struct cert *cert) {
@@ -109,8 +118,8 @@ static const struct {
         { is_leaf, "it is a CA's, and those sign certificates and nothing else" },
         { is_signed_by_another, "it is self-signed; show one that this CA has issued" },
         { is_understood, "it has a critical extension that is not known here" },
-        { for_clients,
-          "it is not for TLS clients (no clientAuth in its extended key usage); ask for one of the profile client, device, peer or user" },
+        { for_tls,
+          "it is not for TLS (neither clientAuth nor serverAuth in its extended key usage); ask for one of the profile client, device, peer or server" },
         { may_sign_handshakes, "its key usage does not allow digitalSignature" },
         { serial_fits, "its serial number has more than 20 octets" },
 };
@@ -176,6 +185,7 @@ int peer_certificate_verify(const struct peer_verifier *verifier, const struct b
         cert_fingerprint(cert.der, found.fingerprint);
         sha256(cert.spki, found.spki);
         sha256(issuer->cert->spki, found.issuer_spki);
+        found.for_clients = for_clients(&cert);
         found.validity = cert.validity;
         if (found.validity.not_after > issuer->cert->validity.not_after)
                 found.validity.not_after = issuer->cert->validity.not_after;
@@ -292,7 +302,7 @@ int authority_authenticate(struct authority *a, const struct peer_certificate *c
         if (find_row(a, certificate, &row, err) < 0 || check_status(row, err) < 0 ||
             check_keys(a, certificate, err) < 0)
                 return -1;
-        principal->role = role_of(a, row);
+        principal->role = certificate->for_clients ? role_of(a, row) : ROLE_PUBLIC;
         principal->pending = false;
         return 0;
 }

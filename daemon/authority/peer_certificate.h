@@ -1,7 +1,7 @@
 /*
  * Peer certificates: a TLS client's certificate, from DER that nobody has looked at to a principal.
  *
- *      peer_certificate_verify()   in an event thread, once a connection: is it a client certificate of this CA?
+ *      peer_certificate_verify()   in an event thread, once a connection: is it a TLS certificate of this CA?
  *      peer_certificate_judge()    in an event thread, each request: is it its time?
  *      authority_authenticate()    on a worker, each request: is it in the store, and neither revoked nor held? Which role?
  *
@@ -37,15 +37,16 @@ struct peer_certificate {
         uint8_t fingerprint[SHA256_SIZE];
         uint8_t spki[SHA256_SIZE];        /* SHA-256 of its SubjectPublicKeyInfo */
         uint8_t issuer_spki[SHA256_SIZE]; /* the same of its issuer's */
-        struct validity validity;         /* ends with its issuer's at the latest */
+        bool for_clients;         /* else for servers: it is the owner of itself, and has no role */
+        struct validity validity; /* ends with its issuer's at the latest */
 };
 
 /**
- * peer_certificate_verify() - whether the first of @chain is a client certificate of this CA (RFC 5280 §6.1), time aside
+ * peer_certificate_verify() - whether the first of @chain is a TLS certificate of this CA (RFC 5280 §6.1), time aside
  * @chain: DER, as sent. Only the first is looked at: its issuer is known here, and whatever else a peer sends proves nothing
  * @ret:   set on success only
- * @err:   ERR_UNAUTHENTICATED with what is wrong: too many or too long, no certificate, a CA's, an unknown critical extension, not for
- *         TLS clients, of another issuer, self-signed, a signature that is not the issuer's
+ * @err:   ERR_UNAUTHENTICATED with what is wrong: too many or too long, no certificate, a CA's, an unknown critical extension, for
+ *         neither clients nor servers of TLS, of another issuer, self-signed, a signature that is not the issuer's
  *
  * A signature verification, a tenth of a millisecond, and only where the issuer's name and key id fit. From any thread.
  */

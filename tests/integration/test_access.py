@@ -9,6 +9,7 @@ import pytest
 
 import cadtest
 import csrs
+import https
 from csrs import csr, dns
 
 if os.geteuid() != 0:
@@ -174,3 +175,19 @@ def test_one_user_cannot_take_all_connections(ca):
     finally:
         os.waitpid(pid, 0)
     ca.as_user(NOBODY, 9, [], "GET", "/v1/ca").expect(200)
+
+
+@pytest.mark.parametrize("purpose, status", [("clientAuth", 200), ("serverAuth", 403)])
+def test_a_certificate_that_is_for_no_client_has_no_role(purpose, status):
+    """An admin profile that was changed to be for servers: its certificates own themselves, and may nothing else."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix="cad-"))
+    base.chmod(0o755)
+    (base / "profiles.d").mkdir(mode=0o755)
+    (base / "cad.conf").write_text("[Access]\nAdmin=cert:boss\n")
+    (base / "profiles.d" / "admin.conf").write_text(f"[Profile]\nExtendedKeyUsage={purpose}\n")
+    try:
+        with cadtest.Daemon(["--config", base / "cad.conf"], tcp=True) as daemon:
+            boss = https.identity(daemon, "admin", "boss.lan", label="boss")
+            assert https.request(daemon, "GET", "/v1/certificates", who=boss).status == status
+    finally:
+        shutil.rmtree(base)

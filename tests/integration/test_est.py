@@ -499,10 +499,15 @@ def test_it_takes_the_certificate_and_nothing_else(ca):
     refused(post(ca, "simplereenroll", body, basic(token(ca, "dev.lan"))), 403, "token")
     refused(ca.request("POST", EST + "simplereenroll", body, PKCS10), 403, "client certificate")
     refused(post(ca, "simplereenroll", body, basic(token(ca, "dev.lan")), who=Device(ca, "dev.lan").who), 400, "both")
-    server = https.identity(ca, "server", "dev.lan")
-    refused(post(ca, "simplereenroll", body, who=server), 401, "clientAuth")
     certificate, key = https.make(None, None, subject="dev.lan")
     refused(post(ca, "simplereenroll", body, who=https.Identity(ca.base, https.pem(certificate), key)), 401, "client certificate")
+
+
+def test_a_servers_certificate_renews_itself_and_has_no_other_right(ca):
+    """It is for no TLS client, but who shows it holds its key."""
+    server = https.identity(ca, "server", "dev.lan")
+    assert leaf(post(ca, "server/simplereenroll", b64(request("dev.lan")), who=server))
+    assert https.request(ca, "GET", "/v1/certificates", who=server).status == 403
 
 
 @pytest.mark.parametrize("reason, says", [("superseded", "revoked"), ("key_compromise", "revoked"), ("certificate_hold", "hold")])

@@ -42,13 +42,14 @@ UNIX = {"unix:nobody": 4004, "unix:reader": 4003, "unix:operator": 4002, "unix:a
 # profile, names, label of a certificate that is made for each
 CERTIFICATES = {
     "cert:device": ("device", "sensor.lan", None),
+    "cert:server": ("server", "web.lan", "boss"),
     "cert:admin not listed": ("admin", "guest.lan", "guest"),
     "cert:reader": ("admin", "watch.lan", "watcher"),
     "cert:operator": ("admin", "ops.lan", None),
     "cert:admin": ("admin", "boss.lan", "boss"),
     "cert:client named as an admin": ("client", "ops.lan", "boss"),
 }
-BAD_CERTIFICATES = ("bad:revoked", "bad:held", "bad:other CA", "bad:other CA with our names", "bad:self-signed", "bad:CA:TRUE", "bad:server alone")
+BAD_CERTIFICATES = ("bad:revoked", "bad:held", "bad:other CA", "bad:other CA with our names", "bad:self-signed", "bad:CA:TRUE")
 EXPIRED = "cert:expired"
 HTTP = ("http:anonymous", "http:token", "http:bad token")
 CALLERS = (*UNIX, "unix:token", *(("unix:bad token",) if ROOT else ()), "unix:Basic", "https:anonymous", "https:token", "https:bad token", "https:Basic", *CERTIFICATES,
@@ -134,7 +135,7 @@ EXPECTED = {
     "GET /v1/certificates/{serial}/renewal": Call(PUBLIC, object=device),
     "POST /v1/certificates/{serial}/revoke": Call(OPERATORS, own=DEVICES, body=lambda: {"reason": "superseded"}, object=device),
     # a certificate of the profile admin is made on the Unix socket alone, also in place of another
-    "POST /v1/certificates/{serial}/renew": Call(OPERATORS, own={"cert:device", "cert:client named as an admin", EXPIRED}, fine=(201,), body=dict,
+    "POST /v1/certificates/{serial}/renew": Call(OPERATORS, own={"cert:device", "cert:server", "cert:client named as an admin", EXPIRED}, fine=(201,), body=dict,
                                                  object=device, not_own={"cert:operator", "cert:admin"}),
     "POST /v1/requests": Call(PUBLIC, fine=(202,), body=WISH),
     "GET /v1/requests": Call(READERS),
@@ -167,7 +168,7 @@ def est_csr(who):
 
 # who may not issue waits for an operator; who shows nothing at all is challenged
 ENROLLING = Call(PUBLIC - {"https:anonymous"}, fine=(200, 202), body_of=lambda who: est_csr(None))
-OWN_AGAIN = Call({"cert:device", "cert:client named as an admin", EXPIRED}, body_of=est_csr)
+OWN_AGAIN = Call({"cert:device", "cert:server", "cert:client named as an admin", EXPIRED}, body_of=est_csr)
 OWN_AGAIN.basic = True
 NOT_OFFERED = Call(PUBLIC, fine=(501,), body_of=est_csr)
 for label in ("", "{label}/"):
@@ -255,9 +256,6 @@ class People:
 
     def make_ca_true(self):
         return self.stranger(self_signed=True, is_ca=True, eku=())
-
-    def make_server_alone(self):
-        return https.identity(self.ca, "server", "web.lan")
 
     def authorization(self, caller):
         if caller.endswith("Basic"):
@@ -448,7 +446,7 @@ def test_a_key_that_is_out_proves_nothing(people):
 
 
 WHY = {"bad:revoked": "revoked", "bad:held": "on hold", "bad:other CA": "another CA", "bad:other CA with our names": "signature",
-       "bad:self-signed": "self-signed", "bad:CA:TRUE": "CA's", "bad:server alone": "clientAuth", EXPIRED: "expired"}
+       "bad:self-signed": "self-signed", "bad:CA:TRUE": "CA's", EXPIRED: "expired"}
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])

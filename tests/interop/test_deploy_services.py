@@ -51,7 +51,7 @@ def test_a_server_presents_what_was_deployed(base, ca, name):
         if "broken" in server.row:
             server.write_config(server.row["broken"])
             text = place.refused(name, "--from", base / "second")
-            assert "failed (" in text, text
+            assert "ended with exit status" in text, text
         else:
             text = place.refused(name, "--from", base / "second", "--reload", "false")
         assert "the old files are back" in text

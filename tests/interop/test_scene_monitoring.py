@@ -4,8 +4,10 @@ Installing the box again, and getting another certificate, leaves nothing stale.
 """
 
 import json
+import shutil
 
 import cadtest
+import device as devices
 import pytest
 import servers
 from test_cactl import cactl
@@ -62,3 +64,35 @@ def test_the_certificate_of_the_ca_replaces_its_own_and_nothing_stale_is_left(ca
         left = {path.name for path in box.folder.iterdir() if path.suffix == ".pem" or path.name.startswith(".")}
         assert left == {"cert.pem", "key.pem"}
         assert not list(place.state.rglob("unfinished")) and not list(place.state.rglob("*.part"))
+
+
+def test_enrolled_it_is_kept_new_by_itself_and_a_box_that_is_installed_again_enrols_again(tmp_path):
+    """The whole way: the box enrols by itself, nginx is told once, and every renewal reaches it."""
+    with cadtest.Daemon(tcp=True) as ca, servers.running("nginx", tmp_path / "box") as box:
+        device, place = devices.Device(ca), Place(tmp_path)
+        place.conf, place.env["CACTL_CONFIG_DIR"] = device.conf, str(device.conf)
+        device.env["CACTL_STATE_DIR"] = str(place.state)
+        source = device.conf / "certs" / NAME
+        try:
+            devices.good(device.enroll(NAME, token=device.token(NAME, profile="server")))
+            first = der_of(source / "cert.pem")
+            place.install("nginx", *box.options(), "--from", source)
+            box.comes_to_show(first)
+            assert curl(box, source / "root.pem", NAME)[0]
+
+            devices.good(device.run("renew", "--force", "--new-key"))
+            second = der_of(source / "cert.pem")
+            assert second != first
+            box.comes_to_show(second)
+
+            # installed again: its own certificate, nothing of the old set but what nginx was told
+            shutil.rmtree(device.conf / "certs")
+            box.self_sign()
+            devices.good(device.enroll(NAME, token=device.token(NAME, profile="server")))
+            third = der_of(source / "cert.pem")
+            box.comes_to_show(third)
+            assert third not in (first, second) and curl(box, source / "root.pem", NAME)[0]
+            assert device.certs() == [NAME] and device.check(NAME)
+            assert "up to date" in place.install().stdout
+        finally:
+            device.close()

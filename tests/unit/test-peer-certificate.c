@@ -229,11 +229,11 @@ static const struct shape shapes[] = {
           KU_LEAF },
         { "without key usage", NULL, BY_ACTIVE, EKU_CLIENT_AUTH, 0 },
         { "a serial of 20 octets", NULL, BY_ACTIVE, EKU_CLIENT_AUTH, KU_LEAF, .serial_size = 20 },
-        { "for servers alone", "not for TLS clients", BY_ACTIVE, EKU_SERVER_AUTH, KU_LEAF },
-        { "for no purpose", "not for TLS clients", BY_ACTIVE, EKU_NONE, KU_LEAF },
-        { "an empty list of purposes", "not for TLS clients", BY_ACTIVE, EKU_NONE, KU_LEAF,
+        { "for servers alone", NULL, BY_ACTIVE, EKU_SERVER_AUTH, KU_LEAF },
+        { "for no purpose", "not for TLS", BY_ACTIVE, EKU_NONE, KU_LEAF },
+        { "an empty list of purposes", "not for TLS", BY_ACTIVE, EKU_NONE, KU_LEAF,
           .empty_eku = true },
-        { "for e-mail", "not for TLS clients", BY_ACTIVE, EKU_EMAIL_PROTECTION, KU_LEAF },
+        { "for e-mail", "not for TLS", BY_ACTIVE, EKU_EMAIL_PROTECTION, KU_LEAF },
         { "a key for encryption alone", "digitalSignature", BY_ACTIVE, EKU_CLIENT_AUTH,
           KU_KEY_ENCIPHERMENT },
         { "CA:TRUE as a leaf", "is a CA's", BY_ACTIVE, EKU_CLIENT_AUTH, KU_LEAF, .ca = true },
@@ -332,12 +332,22 @@ START_TEST(what_it_says_is_kept) {
 END_TEST
 
 START_TEST(a_server_certificate_of_ours_is_no_client) {
-        CAD_AUTO(buffer_done) struct buffer der = { 0 };
-        struct bytes chain;
+        static const struct {
+                const char *profile;
+                bool for_clients;
+        } all[] = { { "server", false }, { "client", true }, { "device", true } };
 
-        issue("server", 1, days(0, 30), &der);
-        chain = buffer_bytes(&der);
-        check_refused(&chain, 1, "profile server", "not for TLS clients");
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+                CAD_AUTO(buffer_done) struct buffer der = { 0 };
+                struct peer_certificate ret;
+                struct error err = { 0 };
+                struct bytes chain;
+
+                issue(all[i].profile, 1, days(0, 30), &der);
+                chain = buffer_bytes(&der);
+                ck_ok(peer_certificate_verify(verifier, &chain, 1, &ret, &err), err);
+                ck_assert_msg(ret.for_clients == all[i].for_clients, "%s", all[i].profile);
+        }
 }
 END_TEST
 

@@ -47,7 +47,7 @@ START_TEST(one_that_talks_without_end_is_cut) {
         CAD_AUTO(buffer_done) struct buffer output = { 0 };
         struct error err = { 0 };
 
-        ck_ok(sh("head -c 1000000 /dev/zero | tr '\\0' x", 30, &output, &err), err);
+        ck_ok(sh("head -c 5000000 /dev/zero | tr '\\0' x", 30, &output, &err), err);
         ck_assert_uint_eq(output.size, RUN_OUTPUT_MAX);
 }
 END_TEST
