@@ -216,6 +216,27 @@ def test_an_image_is_changed_from_outside_by_its_own_programs(here):
     assert removed.returncode == 0 and set(states(removed).values()) == {"absent"}
 
 
+def test_no_link_of_an_image_leads_out_of_it(here, folder):
+    """Neither to a database, nor to a store of Java's, nor to the folder of roots."""
+    outside = folder / "outside"
+    for name in ("nssdb", "anchors"):
+        (outside / name).mkdir(parents=True)
+    subprocess.run(["certutil", "-N", "-d", f"sql:{outside}/nssdb", "--empty-password"], check=True, timeout=30)
+    (outside / "cacerts").write_bytes(here.path(JAVA).read_bytes())
+    here.path("/root/.pki").mkdir()
+    here.path("/root/.pki/nssdb").symlink_to(outside / "nssdb")
+    here.path(JAVA).unlink()
+    here.path(JAVA).symlink_to(outside / "cacerts")
+    here.path(".local/share/ca-certificates").rmdir()
+    here.path(".local/share/ca-certificates").symlink_to(outside / "anchors")
+    here.write("/root.pem", root_pem("Image CA")[0].decode())
+    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    install = here.run(cadtest.BUILD / "client" / "cactl", "trust", "install", "--prefix", here.root, "--root", here.path("root.pem"), "--json",
+                       inside=False)
+    assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
+    assert set(states(install)) == {str(here.root) + where for where in (FIREFOX, CHROMIUM)}
+
+
 # ---- other systems ----
 
 @pytest.fixture
