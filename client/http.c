@@ -29,8 +29,10 @@
 #include "lib/pki/pem.h"
 #include "output.h"
 #include "place.h"
+#include "root_fetch.h"
 #include "show.h"
 #include "trust_clock.h"
+#include "url.h"
 
 #define CONNECT_TIMEOUT_S 10L
 #define SAVE_TIMEOUT_S 600L /* a large store is copied before its first byte comes */
@@ -80,26 +82,10 @@ bool http_shows_certificate(const struct client *c) {
 
 /* ---- a URL ---- */
 
-static bool url_part_empty(CURLU *url, CURLUPart part) {
-        char *text = NULL;
-        bool empty = curl_url_get(url, part, &text, 0) != CURLUE_OK || !text || !*text;
-
-        curl_free(text);
-        return empty;
-}
-
 static enum result take_url(struct http *h, const char *text) {
         size_t length = strlen(text);
-        CURLU *url = curl_url();
-        char *path = NULL;
-        bool good = url &&
-                curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER) == CURLUE_OK &&
-                (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "http://", 7) == 0) &&
-                url_part_empty(url, CURLUPART_QUERY) && url_part_empty(url, CURLUPART_FRAGMENT) &&
-                curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK && text_equal(path, "/");
+        bool good = url_names_server(text);
 
-        curl_free(path);
-        curl_url_cleanup(url);
         while (length && text[length - 1] == '/')
                 length--;
         if (!good || length >= sizeof(h->place))
@@ -464,32 +450,6 @@ static enum result call(struct http *h, const struct http_request *request,
 
 /* ---- a root that is known by its fingerprint ---- */
 
-/* From a server that has proved nothing. */
-static enum result fetch_root(struct http *h, struct buffer *ret_der) {
-        const struct http_request request = { .method = "GET", .path = "/v1/ca/root.pem" };
-        CAD_AUTO(http_answer_done) struct http_answer answer = { 0 };
-        struct error err = { 0 };
-        char label[PEM_LABEL_MAX];
-        enum result result;
-        struct bytes text;
-
-        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 0L);
-        curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 1L);
-        result = call(h, &request, &answer);
-        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYPEER, 1L);
-        curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 2L);
-        curl_easy_setopt(h->curl, CURLOPT_FORBID_REUSE, 0L);
-        if (result != DONE)
-                return result;
-        text = buffer_bytes(&answer.body);
-        if (answer.status != 200 || pem_next(&text, label, ret_der, &err) != 1 ||
-            !text_equal(label, "CERTIFICATE"))
-                return fail(REFUSED, "%s does not give its root certificate: is this a cad?",
-                            h->place);
-        return DONE;
-}
-
 static enum result check_root(struct http *h, struct bytes der, const struct fingerprint *pinned,
                               struct buffer *ret_pem) {
         uint8_t digest[SHA256_SIZE];
@@ -500,7 +460,6 @@ static enum result check_root(struct http *h, struct bytes der, const struct fin
                         REFUSED,
                         "the root of %s has another fingerprint than --fingerprint says: this is not your CA, or somebody is between; nothing was sent to it",
                         h->place);
-        /* this one alone: more than one may have come */
         pem_append(ret_pem, "CERTIFICATE", der);
         return DONE;
 }
@@ -514,7 +473,7 @@ static enum result pin_root(struct http *h, const char *fingerprint) {
 
         if (fingerprint_parse(fingerprint, &pinned, &err) < 0)
                 return fail(WRONG_USAGE, "--fingerprint: %s", err.text);
-        result = fetch_root(h, &der);
+        result = root_fetch(h->place, &der);
         if (result == DONE)
                 result = check_root(h, buffer_bytes(&der), &pinned, &pem);
         if (result != DONE)
@@ -677,21 +636,6 @@ static enum result http_open(struct client *c, struct http **ret) {
                 return result;
         *ret = CAD_TAKE(h);
         return DONE;
-}
-
-enum result http_root_of(const char *url, struct buffer *ret_der) {
-        CAD_AUTO(http_free) struct http *h = http_make();
-        enum result result;
-
-        if (!h)
-                return REFUSED;
-        result = take_url(h, url);
-        if (result != DONE)
-                return result;
-        if (strncasecmp(h->place, "https://", 8) != 0)
-                return fail(WRONG_USAGE, "%s: a CA is enrolled with over https://", url);
-        set_where(h);
-        return fetch_root(h, ret_der);
 }
 
 enum result http_call(struct client *c, const struct http_request *request,

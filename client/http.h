@@ -48,14 +48,6 @@ CAD_CLEANUP(struct http, http_free)
 enum result http_call(struct client *c, const struct http_request *request,
                       struct http_answer *ret);
 
-/**
- * http_root_of() - the root that whoever answers at @url hands out, over a connection that proves nothing
- *
- * Nothing but the question for it is sent. Only a fingerprint that came another way makes it worth anything.
- * @ret_der: appended
- * Return: DONE, or a result after saying what failed
- */
-enum result http_root_of(const char *url, struct buffer *ret_der);
 /** http_there() - whether there is a CA to ask: one that was named, a socket that answers, or a cactl.conf. Says nothing */
 bool http_there(const struct client *c);
 

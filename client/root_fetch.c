@@ -12,6 +12,7 @@
 #include "lib/base/text.h"
 #include "output.h"
 #include "show.h"
+#include "url.h"
 
 #define URL_MAX 1024 /* bytes with NUL */
 #define SAID_MAX 256
@@ -29,35 +30,13 @@ CAD_CLEANUP_DONE(struct fetch, fetch_done)
 
 /* ---- where ---- */
 
-static bool url_part_empty(CURLU *url, CURLUPart part) {
-        char *text = NULL;
-        bool empty = curl_url_get(url, part, &text, 0) != CURLUE_OK || !text || !*text;
-
-        curl_free(text);
-        return empty;
-}
-
-static bool url_is_bare(const char *text) {
-        CURLU *url = curl_url();
-        char *path = NULL;
-        bool bare = url &&
-                curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER) == CURLUE_OK &&
-                url_part_empty(url, CURLUPART_QUERY) && url_part_empty(url, CURLUPART_FRAGMENT) &&
-                curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK && text_equal(path, "/");
-
-        curl_free(path);
-        curl_url_cleanup(url);
-        return bare;
-}
-
 static enum result take_url(struct fetch *f, const char *text) {
         bool secure = strncasecmp(text, "https://", 8) == 0;
         size_t length = strlen(text);
 
         while (length && text[length - 1] == '/')
                 length--;
-        if ((!secure && strncasecmp(text, "http://", 7) != 0) || length >= URL_MAX / 2 ||
-            !url_is_bare(text))
+        if (length >= URL_MAX / 2 || !url_names_server(text))
                 return fail(WRONG_USAGE, "--url %s: write it as http(s)://NAME[:PORT]", text);
         (void) snprintf(f->url, sizeof(f->url), "%.*s%s", (int) length, text,
                         secure ? "/v1/ca/root.pem" : "/root.crt");
@@ -142,9 +121,7 @@ enum result root_fetch(const char *url, struct buffer *ret_der) {
                 return result;
         if (certs_from_text(&certs, buffer_bytes(&f.body), f.url, &err) < 0)
                 return fail(REFUSED, "%s gives no certificate: %s", f.url, err.text);
-        if (certs.count != 1)
-                return fail(REFUSED, "%s gives %zu certificates where one root is wanted", f.url,
-                            certs.count);
+        /* this one alone: more than one may have come */
         buffer_append(ret_der, buffer_bytes(&certs.der[0]));
         return ret_der->failed ? fail(REFUSED, "out of memory") : DONE;
 }

@@ -15,7 +15,7 @@
  *
  * Nothing but the question for it is sent; no redirect is followed.
  * @url:     scheme, host and port alone
- * @ret_der: appended: one certificate, not looked into
+ * @ret_der: appended: one certificate, the first that came, not looked into
  * Return: DONE; WRONG_USAGE for what is no such URL; UNREACHABLE; REFUSED where something else than a certificate came
  */
 enum result root_fetch(const char *url, struct buffer *ret_der);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/http.h"
+#include "client/root_fetch.h"
 #include "client/output.h"
 #include "client/show.h"
 #include "lib/base/text.h"
@@ -90,7 +90,9 @@ enum result trust_root(const char *url, const struct root_pin *pin, struct buffe
 
         if (pin->fingerprint && fingerprint_parse(pin->fingerprint, &given, &err) < 0)
                 return fail(WRONG_USAGE, "--fingerprint: %s", err.text);
-        result = http_root_of(url, &der);
+        if (strncasecmp(url, "https://", 8) != 0)
+                return fail(WRONG_USAGE, "%s: a CA is enrolled with over https://", url);
+        result = root_fetch(url, &der);
         if (result != DONE)
                 return result;
         cert_fingerprint(buffer_bytes(&der), digest);
