@@ -100,11 +100,13 @@ class Machine:
         """Inside by chroot; else only in its mount namespace, as one sees it who builds an image."""
         who = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
         home = {ANNA: "/home/anna", BOB: "/home/bob"}.get(uid, "/root")
-        return subprocess.run(["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *(["chroot", self.root] if inside else []), *who,
+        done = subprocess.run(["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *(["chroot", self.root] if inside else []), *who,
                                *map(str, args)],
                               env={**cadtest.environment(), "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
                                    "HOME": home if inside else "/nowhere", **(env or {})},
                               capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, **more)
+        assert not cadtest.REPORTS.search(done.stderr), done.stderr
+        return done
 
     def cactl(self, *args, **more):
         return self.run("/opt/cactl/cactl", *args, **more)
