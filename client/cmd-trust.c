@@ -252,6 +252,11 @@ static enum result judge(const struct client *c, const struct plan *plan,
                 return fail(REFUSED, "%zu of %zu stores %s: see above", failed, rows->count,
                             plan->job.action == TRUST_STATUS ? "cannot be read"
                                                              : "are not as they should be");
+        if (rows->cut)
+                return fail(REFUSED,
+                            "there are more than %d stores: choose with --system, --nss, --java or "
+                            "--user",
+                            TRUST_ROWS_MAX);
         if (plan->job.action == TRUST_INSTALL && !changed)
                 say(c, "it was installed already: nothing was changed");
         if (plan->job.action == TRUST_REMOVE && !changed)

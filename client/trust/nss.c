@@ -21,9 +21,9 @@
 #include "lib/pki/pem.h"
 
 #define RUN_TIMEOUT_S 20
-#define WORK_TIMEOUT_S (100 * INT64_C(1000)) /* ms for one database; below USERS_TIMEOUT_S */
-#define PROFILES_MAX 64                      /* of one user */
-#define NICKNAMES_MAX 2000                   /* of one database */
+#define WORK_TIMEOUT_MS INT64_C(100000) /* for one database, looking or changing */
+#define PROFILES_MAX 64                 /* of one user */
+#define NICKNAMES_MAX 2000              /* of one database */
 #define NICKNAME_MAX 512
 #define FLAGS_MAX 32
 #define TRUSTED "C,," /* for the certificates of servers */
@@ -89,14 +89,15 @@ static int find(const struct trust_job *job, struct trust_rows *rows, struct err
 /* ---- certutil ---- */
 
 struct nss {
-        const struct trust_job *job;
         char program[TRUST_WHERE_MAX];
         char database[TRUST_WHERE_MAX + 8]; /* "sql:…" */
         int64_t until_ms;
 };
 
 static bool nss_open(const struct trust_job *job, const struct trust_row *row, struct nss *ret) {
-        *ret = (struct nss){ .job = job, .until_ms = moment_monotonic_ms() + WORK_TIMEOUT_S };
+        int64_t until_ms = moment_monotonic_ms() + WORK_TIMEOUT_MS;
+
+        *ret = (struct nss){ .until_ms = until_ms < job->until_ms ? until_ms : job->until_ms };
         (void) snprintf(ret->database, sizeof(ret->database), "sql:%s", row->where);
         return host_program("certutil", ret->program);
 }

@@ -32,6 +32,7 @@ void trust_rows_done(struct trust_rows *rows) {
 struct trust_row *trust_row_add(struct trust_rows *rows, enum trust_kind kind) {
         if (!rows->items)
                 rows->items = calloc(TRUST_ROWS_MAX, sizeof(*rows->items));
+        rows->cut |= rows->count == TRUST_ROWS_MAX;
         if (!rows->items || rows->count == TRUST_ROWS_MAX)
                 return NULL;
         rows->items[rows->count].kind = kind;

@@ -58,6 +58,7 @@ struct trust_row {
 struct trust_rows {
         struct trust_row *items;
         size_t count;
+        bool cut; /* there are more than TRUST_ROWS_MAX */
 };
 
 void trust_rows_done(struct trust_rows *rows);
@@ -78,6 +79,7 @@ struct trust_job {
         const char *java_store;    /* NULL: all that are found */
         const char *java_password; /* of Java's stores */
         const char *home;          /* inside a store that is worked on user by user: whose */
+        int64_t until_ms;          /* the same: when it has to be over, by moment_monotonic_ms() */
 };
 
 /**

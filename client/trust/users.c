@@ -60,6 +60,7 @@ static _Noreturn void work_as(const struct user *user, const struct trust_job *j
                 _exit(EXIT_FAILURE);
         (void) setenv("HOME", user->home, 1);
         mine.home = user->home;
+        mine.until_ms = moment_monotonic_ms() + INT64_C(1000) * USERS_WORK_S;
         if (trust_work(&mine, kind, &rows, &err) < 0)
                 _exit(EXIT_FAILURE);
         for (size_t i = 0; i < rows.count; i++)

@@ -15,5 +15,7 @@
  * @err: ERR_NO_MEMORY, ERR_IO
  */
 #define USERS_TIMEOUT_S 300
+#define USERS_WORK_S \
+        270 /* after that nothing new is begun in it, so that it ends by itself and says what it has seen */
 int users_work(const struct trust_job *job, enum trust_kind kind, struct trust_rows *ret,
                struct error *err);
