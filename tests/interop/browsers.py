@@ -1,6 +1,6 @@
 """Real browsers without a screen: Chromium through chromedriver, Firefox through Marionette, each in a profile of its own.
 
-    with browsers.Chromium(folder, roots=[pem]) as browser:
+    with browsers.Chromium(roots=[pem]) as browser:
         browser.open("https://nas.lan:8443/")       # None, or the browser's reason why not
         browser.run("return document.title")
 
@@ -17,6 +17,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -63,9 +64,9 @@ def nss_database(folder, roots):
 class Browser:
     """What both have in common; @process is ended by its own pid, and with it what it has started."""
 
-    def __init__(self, folder):
-        self.folder, self.process = pathlib.Path(folder), None
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self):
+        # a short path: browsers make Unix sockets in it
+        self.folder, self.process = pathlib.Path(tempfile.mkdtemp(prefix="cad-")), None
 
     def launch(self, words, **env):
         keep = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": str(self.folder), "TMPDIR": str(self.folder)}
@@ -91,6 +92,7 @@ class Browser:
                 os.killpg(self.process.pid, 9)
             self.process.wait(STOP_S)
             self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):
         try:
@@ -107,8 +109,8 @@ class Browser:
 class Chromium(Browser):
     """@roots: what this user has added to Chromium's database."""
 
-    def __init__(self, folder, roots=()):
-        super().__init__(folder)
+    def __init__(self, roots=()):
+        super().__init__()
         self.driver, self.chromium = program("chromedriver"), program("chromium")
         self.roots, self.session = roots, None
 
@@ -183,8 +185,8 @@ class Chromium(Browser):
 class Firefox(Browser):
     """@roots: in this profile's database; names are mapped by network.dns.localDomains."""
 
-    def __init__(self, folder, roots=(), names=()):
-        super().__init__(folder)
+    def __init__(self, roots=(), names=()):
+        super().__init__()
         self.firefox, self.roots, self.names = program("firefox-esr", "firefox"), roots, names
         self.socket, self.count = None, 0
 

@@ -151,18 +151,18 @@ def check_stranger(browser, kind, lan):
         assert browser.refusal(f"https://{host}:{lan.good}/") == UNTRUSTED[kind], host
 
 
-def test_chromium_with_the_root_shows_a_padlock_for_our_names_and_never_for_public_ones(lan, tmp_path):
-    with browsers.Chromium(tmp_path, [lan.root]) as browser:
+def test_chromium_with_the_root_shows_a_padlock_for_our_names_and_never_for_public_ones(lan):
+    with browsers.Chromium([lan.root]) as browser:
         check_trusting(browser, "chromium", lan)
 
 
-def test_chromium_without_the_root_refuses(lan, tmp_path):
-    with browsers.Chromium(tmp_path) as browser:
+def test_chromium_without_the_root_refuses(lan):
+    with browsers.Chromium() as browser:
         check_stranger(browser, "chromium", lan)
 
 
-def test_firefox_refuses_until_the_root_is_imported_and_public_names_ever_after(lan, tmp_path):
-    with browsers.Firefox(tmp_path, names=["nas.lan", PUBLIC]) as browser:
+def test_firefox_refuses_until_the_root_is_imported_and_public_names_ever_after(lan):
+    with browsers.Firefox(names=["nas.lan", PUBLIC]) as browser:
         check_stranger(browser, "firefox", lan)
         browser.trust(lan.root)
         check_trusting(browser, "firefox", lan)

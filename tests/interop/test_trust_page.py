@@ -35,15 +35,15 @@ def ca(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trusting(ca, tmp_path_factory):
-    with browsers.Chromium(tmp_path_factory.mktemp("trusting"), [ca.root]) as browser:
+def trusting(ca):
+    with browsers.Chromium([ca.root]) as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
-def stranger(ca, tmp_path_factory):
+def stranger(ca):
     """No root, and no JavaScript unless a test turns it on."""
-    with browsers.Chromium(tmp_path_factory.mktemp("stranger")) as browser:
+    with browsers.Chromium() as browser:
         yield browser
 
 
