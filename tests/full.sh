@@ -17,6 +17,7 @@ fuzz_minutes=${FUZZ_MINUTES:-10}
 steps=(
         # name             when limit_s needs            function
         "test              all  3600    -                everything_shorter"
+        "unit-clang        all  300     test             test_unit_clang"
         "build-no-asserts  all  900     -                build_no_asserts"
         "unit-no-asserts   all  300     build-no-asserts test_no_asserts"
         "build-fuzz        all  900     -                build_fuzz"
@@ -39,15 +40,25 @@ everything_shorter() {
         count_script bounded scripts/test.sh
 }
 
+# unit_tests TREE
+unit_tests() {
+        local status=0
+        bounded meson test -C "$1" --logbase unit --print-errorlogs --suite unit || status=$?
+        count_files "$1"/meson-logs/unit*.json && return "$status"
+}
+
+# In the tree of the second compiler, which test.sh has built.
+test_unit_clang() {
+        unit_tests "$cad_build-clang"
+}
+
 # A program must not depend on what stands inside an assert().
 build_no_asserts() {
         bounded scripts/build.sh "${no_asserts[@]}"
 }
 
 test_no_asserts() {
-        local status=0
-        bounded meson test -C "${no_asserts[0]}" --logbase unit --print-errorlogs --suite unit || status=$?
-        count_files "${no_asserts[0]}"/meson-logs/unit*.json && return "$status"
+        unit_tests "${no_asserts[0]}"
 }
 
 build_fuzz() {

@@ -17,10 +17,10 @@ struct web;
 /** struct rest - what the handlers need; the http server's context */
 struct rest {
         struct authority *authority; /* first: that is all that other protocols know of this */
-        int state_fd; /* the state folder */
+        int state_fd;                /* the state folder */
         /* of this host, for the Host of a request; the daemon's, handlers leave it alone */
         struct own_names *names;
-        struct web *web;            /* the trust page; the daemon's, handlers of REST leave it alone */
+        struct web *web; /* the trust page; the daemon's, handlers of REST leave it alone */
         atomic_bool metrics_public; /* may change while it runs */
         /* NULL, or when the certificate of HTTPS ends, 0 where there is none; for /metrics */
         int64_t (*https_not_after)(void *context);

@@ -18,14 +18,15 @@
 
 #define DAY INT64_C(86400)
 
-/** struct scratch - a folder below /tmp that is gone after the test */
+/** struct scratch - a folder below $TMPDIR, or /tmp, that is gone after the test */
 struct scratch {
         char path[64];
         int fd;
 };
 
 static inline void scratch_open(struct scratch *s) {
-        (void) snprintf(s->path, sizeof(s->path), "%s", "/tmp/cad-unit-XXXXXX");
+        (void) snprintf(s->path, sizeof(s->path), "%.30s/cad-unit-XXXXXX",
+                        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
         ck_assert_msg(mkdtemp(s->path) != NULL, "mkdtemp");
         s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         ck_assert_int_ge(s->fd, 0);

@@ -198,8 +198,9 @@ START_TEST(what_is_put_back_is_the_store_with_what_happened_since) {
         const struct audit_event event = { .action = "backup.restore",
                                            .principal = "cad",
                                            .outcome = "ok" };
-        const struct backup_changes changes = { revocations, ARRAY_SIZE(revocations), rows,
-                                                ARRAY_SIZE(rows), &event, 0 };
+        const struct backup_changes changes = { revocations, ARRAY_SIZE(revocations),
+                                                rows,        ARRAY_SIZE(rows),
+                                                &event,      0 };
         struct backup_result result;
         struct store_counters counters;
         struct audit_head head;
