@@ -140,18 +140,8 @@ test_integration_asan() {
         python_tests "${asan[0]}" integration-asan -m sanitize
 }
 
-# What a tree compiles of cad itself: not the tests, and not what is generated.
-compiled_files() {
-        sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' "$1/compile_commands.json" |
-                (cd "$1" && xargs -r -d '\n' realpath --) |
-                grep -E "^$cad_root/(lib|db|daemon|client)/" | LC_ALL=C sort -u
-}
-
 lint_tidy() {
-        local files
-        files=$(compiled_files "${clang[0]}") && [ -n "$files" ] &&
-                bounded xargs -a <(printf '%s\n' "$files") -P "$cad_jobs" -n 4 \
-                        clang-tidy -p "${clang[0]}" --quiet --warnings-as-errors='*' && count 1 0 0
+        bounded scripts/tidy.sh "${clang[0]}" && count 1 0 0
 }
 
 lint_cppcheck() {

@@ -18,6 +18,7 @@ steps=(
         # name             when limit_s needs            function
         "test              all  3600    -                everything_shorter"
         "unit-clang        all  300     test             test_unit_clang"
+        "analyzer          all  3600    test             deep_analysis"
         "build-no-asserts  all  900     -                build_no_asserts"
         "unit-no-asserts   all  300     build-no-asserts test_no_asserts"
         "build-fuzz        all  900     -                build_fuzz"
@@ -50,6 +51,11 @@ unit_tests() {
 # In the tree of the second compiler, which test.sh has built.
 test_unit_clang() {
         unit_tests "$cad_build-clang"
+}
+
+# Of more paths than test.sh has time for.
+deep_analysis() {
+        bounded scripts/tidy.sh --deep "$cad_build-clang" && count 1 0 0
 }
 
 # A program must not depend on what stands inside an assert().
