@@ -273,10 +273,9 @@ static void report(const struct client *c, const struct plan *plan, const struct
              time_both(issued->cert.validity.not_after, c->now, words));
         fact("serial", TONE_PLAIN, "%s", issued->serial);
         say(c,
-            "To trust it: sudo cp %sroot.pem /usr/local/share/ca-certificates/cad-root.crt && sudo update-ca-certificates",
+            "To trust it on this machine, browsers included: sudo cactl trust install --root %sroot.pem",
             prefix);
-        say(c,
-            "(browsers of their own, phones: import root.pem in their settings as an authority for web sites)");
+        say(c, "On phones and elsewhere: the CA's own page over HTTP has the steps.");
 }
 
 static void tell(const struct client *c, const struct plan *plan, const struct issued *issued,

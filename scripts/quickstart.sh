@@ -215,6 +215,7 @@ What to do next:
   cactl issue nas.lan 192.168.1.5 --out .         key and certificate for a device
   cactl cert list                                 what was issued
   cactl ca show                                   for which names this CA is
+  sudo cactl trust install                        have this machine and its browsers trust it
   openssl x509 -in $certificate -noout -text
   ${CAD_STATE_DIR:+CAD_STATE_DIR=$state }$0 stop
 TEXT

@@ -731,7 +731,7 @@ def test_issue_writes_key_chain_and_root(fake, tmp_path):
     assert check_pair(tmp_path, "nas.lan").count("BEGIN CERTIFICATE") == 2
     for word in ("nas.lan-key.pem", "192.168.1.5", "::1", "in 3 months"):
         assert word in shown.stdout
-    assert "update-ca-certificates" in shown.stderr
+    assert "cactl trust install --root" in shown.stderr
     assert list(fake.posts()[0]) == ["csr", "profile"]
     csr = x509.load_pem_x509_csr(fake.posts()[0]["csr"].encode())
     assert csr.is_signature_valid and csr.subject == named("nas.lan")
