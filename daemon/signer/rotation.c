@@ -25,7 +25,7 @@ struct rotation {
 
         pthread_mutex_t lock;
         pthread_cond_t more;
-        bool under_way; /* from rotation_take() until it was answered */
+        bool under_way; /* from when the thread has it until its answer is ready */
         bool waiting;
         enum signer_message type;
         uint32_t id;
@@ -219,6 +219,10 @@ static void do_job(struct rotation *r) {
                 reply = sign_error_encode(r->frame, r->id, &err);
         else
                 reply = r->host->tell(r->host->context, r->id, r->frame);
+        /* first: whoever has the answer may ask for the next change at once */
+        (void) pthread_mutex_lock(&r->lock);
+        r->under_way = false;
+        (void) pthread_mutex_unlock(&r->lock);
         r->host->answer(r->host->context, reply, -1);
 }
 
@@ -228,7 +232,6 @@ static void *rotation_thread(void *argument) {
         (void) pthread_setname_np(pthread_self(), "rotation");
         for (;;) {
                 (void) pthread_mutex_lock(&r->lock);
-                r->under_way = false;
                 while (!r->waiting)
                         (void) pthread_cond_wait(&r->more, &r->lock);
                 r->waiting = false;
