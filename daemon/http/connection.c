@@ -298,7 +298,7 @@ static unsigned peer_count(const struct connections *connections, const struct c
         unsigned count = 0;
 
         for (const struct connection *other = connections->head; other; other = other->next)
-                if (same_peer(other, c))
+                if (same_peer(other, c) && atomic_load(&other->use) != CONNECTION_DISPLACED)
                         count++;
         return count;
 }
@@ -311,6 +311,31 @@ static bool over_limit(const struct connections *connections, const struct conne
                                                 : limits->per_user_max;
 
         return (c->peer.has_credentials || c->has_address) && peer_count(connections, c) >= max;
+}
+
+/* The deadline of whoever rests was set when it began to. */
+static struct connection *longest_resting(const struct connections *connections,
+                                          const struct connection *c) {
+        struct connection *found = NULL;
+
+        for (struct connection *other = connections->head; other; other = other->next)
+                if (same_peer(other, c) && atomic_load(&other->use) == CONNECTION_RESTING &&
+                    (!found || atomic_load(&other->deadline_ms) < atomic_load(&found->deadline_ms)))
+                        found = other;
+        return found;
+}
+
+/* Return: whether one of the same peer was shut down for @c. One whose next request begins in this moment stays. */
+static bool displace(const struct connections *connections, const struct connection *c) {
+        struct connection *resting = longest_resting(connections, c);
+        enum connection_use use = CONNECTION_RESTING;
+
+        if (!resting || !atomic_compare_exchange_strong(&resting->use, &use, CONNECTION_DISPLACED))
+                return false;
+        (void) shutdown(resting->fd, SHUT_RDWR);
+        log_debug("a resting connection of %s made room for one of %s", resting->peer.text,
+                  c->peer.text);
+        return true;
 }
 
 static void list_add(struct connections *connections, struct connection *c) {
@@ -381,7 +406,9 @@ struct connection *connection_open(struct connections *connections, struct http_
                 connection_reads(connections, c);
 
         (void) pthread_mutex_lock(&connections->lock);
-        refused = over_limit(connections, c);
+        refused = over_limit(connections, c) && !displace(connections, c);
+        if (refused)
+                atomic_store(&c->use, CONNECTION_DISPLACED);
         list_add(connections, c);
         (void) pthread_mutex_unlock(&connections->lock);
         if (refused)
@@ -439,6 +466,18 @@ void connection_reads(struct connections *connections, struct connection *c) {
 
 void connection_established(struct connection *c) {
         connection_reads(http_server_connections(c->server), c);
+}
+
+bool connection_begins(struct connection *c) {
+        enum connection_use use = CONNECTION_RESTING;
+
+        return atomic_compare_exchange_strong(&c->use, &use, CONNECTION_BUSY) ||
+                use != CONNECTION_DISPLACED;
+}
+
+void connection_rests(struct connections *connections, struct connection *c) {
+        connection_reads(connections, c);
+        atomic_store(&c->use, CONNECTION_RESTING);
 }
 
 bool connection_log_allowed(struct connection *c) {

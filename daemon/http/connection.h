@@ -12,6 +12,13 @@
 
 #define CONNECTION_GROUPS_INLINE 32
 
+/* Whether a connection may make room for another one of its peer: only between two requests. */
+enum connection_use {
+        CONNECTION_BUSY, /* no request was answered yet, or one is in hand */
+        CONNECTION_RESTING,
+        CONNECTION_DISPLACED, /* shut down, and not counted any more; what still comes on it is not taken */
+};
+
 /** struct connection - lives from MHD's notice that it began to the one that it is closed */
 struct connection {
         struct connection *prev, *next;
@@ -19,7 +26,8 @@ struct connection {
         const struct listener *listener;
         int fd;                      /* MHD's; good while the connection is in the list */
         _Atomic int64_t deadline_ms; /* monotonic; 0: none, the request is being worked on */
-        bool linger;                 /* was answered before its body was read */
+        _Atomic enum connection_use use;
+        bool linger; /* was answered before its body was read */
         struct peer peer;
         uint8_t address[16]; /* of TCP; IPv4 as RFC 4291 §2.5.5.2 maps it */
         bool has_address;
@@ -60,8 +68,9 @@ CAD_CLEANUP(struct connections, connections_free)
  * connection_open() - take a socket in
  * @address: of the peer, for TCP; may be NULL
  *
- * Over the limit of its user or address (over all listeners of TCP) it is shut down at once, where nothing has to be
- * encrypted after a 429; it is still listed until it is closed.
+ * Over the limit of its user or address (over all listeners of TCP) the one of theirs that has rested for longest makes
+ * room, as at the end of any keep-alive (RFC 9112 §9.5): browsers hold on to many. Where none rests, this one is shut down
+ * at once, where nothing has to be encrypted after a 429; it is still listed until it is closed.
  * Return: the connection, or NULL without memory (then it is shut down).
  */
 struct connection *connection_open(struct connections *connections, struct http_server *server,
@@ -84,6 +93,15 @@ bool connection_log_allowed(struct connection *connection);
 
 /** connection_reads() - a whole request has to come from now on */
 void connection_reads(struct connections *connections, struct connection *connection);
+
+/**
+ * connection_begins() - a request has come
+ * Return: whether it is to be taken; false on a connection that had to make room just now: its client asks again on another
+ */
+bool connection_begins(struct connection *connection);
+
+/** connection_rests() - its request is over: the next whole one has to come from now on, or it makes room */
+void connection_rests(struct connections *connections, struct connection *connection);
 
 /** connection_works() - the request is in work: no deadline of ours */
 void connection_works(struct connection *connection);

@@ -459,6 +459,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 
                 if (!c)
                         return MHD_NO; /* it came when there was no memory, and is shut down already */
+                if (!connection_begins(c))
+                        return MHD_NO;
                 *request = x = &c->exchange;
                 take_certificates(c, mhd);
                 return request_begin(x, mhd, method, url, version);
@@ -489,7 +491,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **request,
         dispatched = x->work.run != NULL;
         x->work.run = NULL;
         exchange_clear(x);
-        connection_reads(server->connections, x->connection);
+        connection_rests(server->connections, x->connection);
         if (dispatched)
                 atomic_fetch_sub(&server->in_hand, 1);
 }

@@ -651,45 +651,87 @@ def test_a_thousand_idle_connections_delay_nobody():
 # -- R-29: limits -------------------------------------------------------------------------------
 
 
+def answered(sock):
+    sock.sendall(get(b"/v1/quick"))
+    return read_reply(sock, wait_close=0).status == 200
+
+
+def begun(sock):
+    """@sock, with a request in hand that waits for its body."""
+    send(sock, b"POST /v1/echo HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
+    return sock
+
+
+def finished(sock):
+    send(sock, b"{}")
+    return read_reply(sock, wait_close=0).status == 200
+
+
+def joined(server):
+    """A connection that was answered. One rests a moment after its client has read the answer: up to then nobody makes room."""
+    until = time.monotonic() + 5
+    while True:
+        with contextlib.suppress(OSError, AssertionError):
+            sock = server.connect()
+            if answered(sock):
+                return sock
+            sock.close()
+        assert time.monotonic() < until
+
+
+def ended(sock):
+    """Whether the server has closed it: nothing is on its way from it."""
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_connections_of_one_user_are_bounded():
     with Echo(per_owner_max=4) as server:
-        held = [server.connect() for _ in range(4)]
-        for sock in held:
-            sock.sendall(get(b"/v1/quick"))
-            assert read_reply(sock).status == 200
+        held = [begun(server.connect()) for _ in range(4)]
         reply = server.ask(b"")
         assert reply.status == 429 and reply.closed and "retry-after" in reply.headers, reply
         assert json.loads(reply.body)["status"] == 429
-        for sock in held:
-            sock.sendall(get(b"/v1/quick"))
-            assert read_reply(sock).status == 200
         held.pop().close()
         until = time.monotonic() + 5
         while server.ask(get(b"/v1/quick")).status != 200:
             assert time.monotonic() < until
+        assert all(finished(sock) and answered(sock) for sock in held)
         for sock in held:
             sock.close()
 
 
 def test_connections_of_one_address_are_bounded_over_all_listeners():
     with Echo(kind="all", per_address_max=4) as server:
-        held = [server.connect("tcp"), server.connect("tcp"), server.connect("tls"), server.connect("tls")]
-        for sock in held:
-            sock.sendall(get(b"/v1/quick"))
-            assert read_reply(sock).status == 200
+        held = [begun(server.connect(kind)) for kind in ("tcp", "tcp", "tls", "tls")]
         reply = server.ask(b"", kind="tcp")
         assert reply.status == 429 and reply.closed and json.loads(reply.body)["status"] == 429, reply
         with pytest.raises((ssl.SSLError, OSError)):
             server.connect("tls")
         with server.connect("unix") as unix:        # nobody's address
-            unix.sendall(get(b"/v1/quick"))
-            assert read_reply(unix).status == 200
+            assert answered(unix)
         held.pop().close()
         until = time.monotonic() + 5
         while server.ask(get(b"/v1/quick"), kind="tcp").status != 200:
             assert time.monotonic() < until
         for sock in held:
             sock.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_the_limit_the_longest_resting_connection_makes_room(kind):
+    """A browser holds on to what it has opened: its next connection must not be the one that is refused."""
+    with Echo(kind=kind, per_address_max=4, per_owner_max=4) as server, contextlib.ExitStack() as stack:
+        first, second, third, busy = (stack.enter_context(server.connect()) for _ in range(4))
+        for sock in (first, second, third):
+            assert answered(sock)
+            time.sleep(0.05)        # they rest since different milliseconds
+        assert answered(first)      # now the second rests for longest
+        begun(busy)
+        newcomer = stack.enter_context(joined(server))
+        assert ended(second) and finished(busy) and answered(first) and answered(third) and answered(newcomer)
 
 
 @pytest.mark.parametrize("kind", KINDS)

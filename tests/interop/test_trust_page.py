@@ -130,7 +130,7 @@ def test_a_page_elsewhere_sees_the_image_and_reads_nothing(ca, trusting):
         }});
         const read = (path) => fetch('{address(ca, "localhost", "https", "/trust/")}' + path).then(() => 'read', (error) => error.name);
         Promise.all([show('check.svg'), show('icon.svg'), read('check.svg'), read('ios')])""")
-    assert found["result"]["value"] == [True, False, "TypeError", "TypeError"]
+    assert found["result"]["value"] == [True, False, "TypeError", "TypeError"], trusting.messages()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
