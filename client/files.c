@@ -179,7 +179,8 @@ bool file_set_same(const struct file_set *set, const char *name, struct bytes co
                 bytes_equal(buffer_bytes(&there), content);
 }
 
-static int read_descriptor(int fd, const char *what, struct buffer *ret, struct error *err) {
+int descriptor_read(int fd, const char *what, size_t max_bytes, struct buffer *ret,
+                    struct error *err) {
         size_t start = ret->size;
 
         for (;;) {
@@ -196,22 +197,31 @@ static int read_descriptor(int fd, const char *what, struct buffer *ret, struct 
                 if (n == 0)
                         return 0;
                 ret->size += (size_t) n;
-                if (ret->size - start > INPUT_MAX)
-                        return error_set(
-                                err, ERR_BODY_TOO_LARGE,
-                                "%s is longer than 1 MiB: that is no certificate or request", what);
+                if (ret->size - start > max_bytes)
+                        return error_set(err, ERR_BODY_TOO_LARGE,
+                                         "%s is longer than the %zu bytes that are read", what,
+                                         max_bytes);
         }
+}
+
+static int read_input(int fd, const char *what, struct buffer *ret, struct error *err) {
+        int rc = descriptor_read(fd, what, INPUT_MAX, ret, err);
+
+        return rc < 0 && err->code == ERR_BODY_TOO_LARGE
+                ? error_set(err, ERR_BODY_TOO_LARGE,
+                            "%s is longer than 1 MiB: that is no certificate or request", what)
+                : rc;
 }
 
 int input_read(const char *path, struct buffer *ret, struct error *err) {
         CAD_AUTO(fd_close) int fd = -1;
 
         if (text_equal(path, "-"))
-                return read_descriptor(STDIN_FILENO, "standard input", ret, err);
+                return read_input(STDIN_FILENO, "standard input", ret, err);
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (fd < 0)
                 return error_errno(err, errno, "cannot open %s", path);
-        return read_descriptor(fd, path, ret, err);
+        return read_input(fd, path, ret, err);
 }
 
 /* /dev/stdout, a FIFO: written to, for it cannot be replaced (and must not be, as root). */

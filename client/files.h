@@ -56,6 +56,16 @@ int file_set_commit(struct file_set *set, struct error *err);
 /** file_set_same() - whether @name is there with just this content */
 bool file_set_same(const struct file_set *set, const char *name, struct bytes content);
 
+/**
+ * descriptor_read() - all that comes out of @fd, up to its end
+ * @what: what it is called in an error
+ * @max_bytes: more is an error
+ * @ret: appended
+ * @err: ERR_BODY_TOO_LARGE, ERR_IO, ERR_NO_MEMORY
+ */
+int descriptor_read(int fd, const char *what, size_t max_bytes, struct buffer *ret,
+                    struct error *err);
+
 /** input_read() - a file that the user names, or standard input for "-"; at most INPUT_MAX bytes. @ret: appended */
 int input_read(const char *path, struct buffer *ret, struct error *err);
 

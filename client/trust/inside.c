@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "client/files.h"
 #include "client/run.h"
 #include "lib/base/file.h"
 #include "lib/base/text.h"
@@ -52,30 +53,6 @@ int inside_real(const struct trust_job *job, const char *path, char *out) {
         return 0;
 }
 
-static int read_all(int fd, const char *path, size_t max_bytes, struct buffer *ret,
-                    struct error *err) {
-        size_t start = ret->size;
-
-        for (;;) {
-                uint8_t *at = buffer_reserve(ret, 64u * 1024);
-                ssize_t n;
-
-                if (!at)
-                        return error_no_memory(err);
-                n = read(fd, at, 64u * 1024);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return error_errno(err, errno, "cannot read %s", path);
-                if (n == 0)
-                        return 0;
-                ret->size += (size_t) n;
-                if (ret->size - start > max_bytes)
-                        return error_set(err, ERR_IO, "%s has more than the %zu bytes allowed",
-                                         path, max_bytes);
-        }
-}
-
 int inside_read(const struct trust_job *job, const char *path, size_t max_bytes, struct buffer *ret,
                 struct error *err) {
         CAD_AUTO(fd_close) int fd = inside_open(job, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
@@ -89,7 +66,7 @@ int inside_read(const struct trust_job *job, const char *path, size_t max_bytes,
                 return error_errno(err, errno, "cannot open %s", path);
         if (!S_ISREG(st.st_mode))
                 return error_set(err, ERR_IO, "%s is no regular file", path);
-        return read_all(fd, path, max_bytes, ret, err);
+        return descriptor_read(fd, path, max_bytes, ret, err);
 }
 
 /* ---- patterns ---- */

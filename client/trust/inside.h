@@ -18,7 +18,8 @@ int inside_open(const struct trust_job *job, const char *path, int flags);
  */
 int inside_real(const struct trust_job *job, const char *path, char *out);
 
-/** inside_read() - a regular file, at most @max_bytes. @ret: appended. @err: ERR_NOT_FOUND, ERR_FORBIDDEN, ERR_IO */
+/** inside_read() - a regular file, at most @max_bytes. @ret: appended. @err: ERR_NOT_FOUND, ERR_FORBIDDEN,
+ *  ERR_BODY_TOO_LARGE, ERR_IO */
 int inside_read(const struct trust_job *job, const char *path, size_t max_bytes, struct buffer *ret,
                 struct error *err);
 
