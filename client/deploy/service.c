@@ -225,6 +225,17 @@ static int take_value(const struct service *service, const char *file, const cha
         return 0;
 }
 
+static int look_at_line(const struct service *service, const char *file, const char *line,
+                        struct found *found, struct error *err) {
+        for (size_t row = 0; row < SERVICE_DIRECTIVES_MAX && service->directives[row].word; row++) {
+                const char *text = after_word(line, service->directives[row].word);
+
+                if (text && take_value(service, file, text, row, found, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 static int look_into(const struct service *service, const char *file, struct found *found,
                      struct error *err) {
         CAD_AUTO(buffer_done) struct buffer content = { 0 };
@@ -237,15 +248,9 @@ static int look_into(const struct service *service, const char *file, struct fou
         if (content.failed)
                 return error_no_memory(err);
         for (char *line = strtok_r((char *) content.data, "\n", &save); line;
-             line = strtok_r(NULL, "\n", &save)) {
-                for (size_t row = 0; row < SERVICE_DIRECTIVES_MAX && service->directives[row].word;
-                     row++) {
-                        const char *text = after_word(line, service->directives[row].word);
-
-                        if (text && take_value(service, file, text, row, found, err) < 0)
-                                return -1;
-                }
-        }
+             line = strtok_r(NULL, "\n", &save))
+                if (look_at_line(service, file, line, found, err) < 0)
+                        return -1;
         return 0;
 }
 
