@@ -85,6 +85,7 @@ int row_read(struct sql_connection *c, sqlite3_stmt *s, struct row_scratch *scra
                 .revoked_at = sqlite3_column_int64(s, 15),
                 .reason = (enum revocation_reason) sqlite3_column_int(s, 16),
                 .der = column_bytes(s, 17),
+                .granted_s = sqlite3_column_int64(s, 18),
         };
         const char *names = column_text(s, 5);
 
@@ -404,6 +405,8 @@ static void bind_row(sqlite3_stmt *s, int64_t id, int64_t issuer, int64_t profil
         bind_text(s, 13, row->subject ? row->subject : "");
         bind_text(s, 14, names);
         bind_bytes(s, 15, row->der);
+        if (row->granted_s)
+                (void) sqlite3_bind_int64(s, 16, row->granted_s);
 }
 
 static int insert_row(struct store_tx *tx, int64_t id, const struct cert_row *row,

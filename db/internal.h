@@ -313,7 +313,7 @@ CAD_CLEANUP_DONE(struct reader, reader_done)
 /* What a statement that gives whole certificates selects, in the order of row_read(). */
 #define CERTIFICATE_COLUMNS \
         "c.id, c.serial, i.name, p.name, c.subject, c.names, c.not_before, c.not_after, c.issued_at, c.fingerprint, " \
-        "c.spki, c.requester, c.label, c.internal, c.status, c.revoked_at, c.reason, c.der"
+        "c.spki, c.requester, c.label, c.internal, c.status, c.revoked_at, c.reason, c.der, c.granted"
 #define CERTIFICATE_JOIN \
         " CROSS JOIN issuers i ON i.id = c.issuer CROSS JOIN profiles p ON p.id = c.profile "
 

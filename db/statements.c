@@ -42,8 +42,8 @@ const char *const statements[STATEMENT_COUNT] = {
         [STATEMENT_PROFILE_ADD] = "INSERT INTO profiles (name) VALUES (?1)",
         [STATEMENT_CERTIFICATE_ADD] =
                 "INSERT INTO certificates (id, serial, issuer, profile, not_before, not_after, issued_at, internal, "
-                "fingerprint, spki, requester, label, subject, names, der) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                "fingerprint, spki, requester, label, subject, names, der, granted) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
 
         /* Filling lookups: the next rows in the order of their ids. */
         [STATEMENT_INDEXED] = "SELECT indexed FROM counters WHERE one = 1",

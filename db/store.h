@@ -154,6 +154,7 @@ struct cert_row {
         enum cert_status status; /* as stored: see cert_row_status() */
         int64_t revoked_at;      /* 0 unless held or revoked */
         enum revocation_reason reason;
+        int64_t granted_s; /* the life that it was to have, where its issuer's end cut it shorter; 0: none was asked for, or it has it */
 };
 
 /** cert_row_status() - the status at @now: a valid certificate past its not_after is CERT_STATUS_EXPIRED */

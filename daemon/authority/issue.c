@@ -308,6 +308,12 @@ static int keep_request(struct issuance *i, const struct issue_request *rq, stru
         return 0;
 }
 
+/* What the certificate itself does not say: a renewal under a later issuer is not to make more of it (renewal_times()). */
+static void keep_granted(struct issuance *i, int64_t lifetime_s) {
+        if (i->wish.validity.not_after == i->issuer->cert.validity.not_after)
+                i->put.row.granted_s = lifetime_s;
+}
+
 /* Everything that can be refused, the cheap before the dear. */
 static int check(struct issuance *i, const struct issue_request *rq, int64_t now,
                  struct error *err) {
@@ -327,6 +333,7 @@ static int check(struct issuance *i, const struct issue_request *rq, int64_t now
             cert_validity(i->wish.profile, now, not_before, lifetime_s, &i->issuer->cert.validity,
                           &i->wish.validity, &i->validity_cut, err) < 0)
                 return -1;
+        keep_granted(i, lifetime_s);
         choose_common_name(i);
         if (i->csr && csr_verify(i->csr, err) < 0)
                 return error_name_field(err, "csr");

@@ -202,7 +202,9 @@ void renewal_times(const struct authority *a, const struct renewal *renewal,
 
         *ret_not_before = *ret_lifetime_s = 0;
         if (issuer && v->not_after == issuer->cert.validity.not_after)
-                return; /* cut: it was to be longer */
+                lifetime_s = renewal->row->granted_s; /* cut: it was to be longer */
+        if (lifetime_s == 0)
+                return;
         *ret_lifetime_s = lifetime_s < profile->validity_max_s ? lifetime_s
                                                                : profile->validity_max_s;
         /* of a life of an hour nothing would be left, were it set back by an hour that the old one was not */

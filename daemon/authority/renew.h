@@ -24,8 +24,8 @@ struct renew_request {
  * authority_renew() - a certificate in place of another: its names, its profile, its label, and as long a life
  *
  * For who holds the key of that certificate, and operators. Profile, constraints and what is known of the keys are those of
- * today. The life is that of the old one, within what the profile gives today; its default, where the old one was cut
- * short by its issuer's end. A CSR brings a new key; names and CN in it must be those of the certificate, or not be there.
+ * today. The life is that of the old one, within what the profile gives today. Where the old one was cut short by its
+ * issuer's end, it is the life that was asked for or that a token gave at most, else the profile's default. A CSR brings a new key; names and CN in it must be those of the certificate, or not be there.
  * The old certificate stays valid. One that is revoked meanwhile is not renewed: that is looked at in the transaction, too.
  *
  * Return: 0, then @done is called (perhaps before this returns); or -1 with @err, then it is not.

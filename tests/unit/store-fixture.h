@@ -107,6 +107,7 @@ static inline struct cert_row *make(struct made *m, uint64_t n) {
                 .label = n % 6 ? NULL : "kitchen",
                 .der = BYTES(m->der, sizeof(m->der)),
                 .internal = false,
+                .granted_s = n % 3 ? 0 : 86400 + (int64_t) n,
         };
         made_hash(n + 1000000, m->row.fingerprint);
         made_hash(n / 2 + 2000000, m->row.spki); /* two certificates a key */

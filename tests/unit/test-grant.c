@@ -48,6 +48,7 @@ static const struct {
         { "below a suffix of one label", { "*.lan" }, SAN_DNS, "nas.lan", true },
         { "the suffix itself", { "*.sensors.lan" }, SAN_DNS, "sensors.lan", false },
         { "a suffix without its dot", { "*.sensors.lan" }, SAN_DNS, "xsensors.lan", false },
+        { "a longer name without the dot", { "*.sensors.lan" }, SAN_DNS, "evilsensors.lan", false },
         { "beside a suffix", { "*.sensors.lan" }, SAN_DNS, "a.sensors.local", false },
         { "a suffix that is longer", { "*.very.long.sensors.lan" }, SAN_DNS, "sensors.lan", false },
         { "a suffix and the name itself", { "*.a.lan", "a.lan" }, SAN_DNS, "a.lan", true },

@@ -69,6 +69,8 @@ static const struct {
         { "an IPv6 address without a port", "2001:db8::1", "[2001:db8::1]:81", true, true },
         { "one written in two ways", "[2001:db8:0:0:0:0:0:1]:80", "[2001:db8::1]:80", true, true },
         { "two of a /64", "[2001:db8::1]:80", "[2001:db8::2]:80", false, true },
+        { "its first and its last", "[2001:db8::]:80", "[2001:db8::ffff:ffff:ffff:ffff]:80", false,
+          true },
         { "two /64s", "[2001:db8::1]:80", "[2001:db8:0:1::1]:80", false, false },
         { "the zone does not count", "[fe80::1%eth0]:80", "[fe80::1%eth1]:80", true, true },
         { "IPv4 in IPv6 is IPv4", "[::ffff:192.0.2.1]:80", "192.0.2.1:80", true, false },

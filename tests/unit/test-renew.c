@@ -114,6 +114,7 @@ struct make {
         const char *const *names;
         int64_t lifetime_s;
         int64_t not_after; /* 0: of the lifetime */
+        int64_t granted_s;
         bool internal;
         const struct private_key *key; /* NULL: a new one */
 };
@@ -155,6 +156,7 @@ static void put_row(const struct make *how, const struct made *m, const char *pr
                                      .requester = "uid:1001",
                                      .label = how->label,
                                      .internal = how->internal,
+                                     .granted_s = how->granted_s,
                                      .der = buffer_bytes(&m->der) };
         memcpy(put.row.spki, m->spki_hash, SHA256_SIZE);
         cert_fingerprint(put.row.der, put.row.fingerprint);
@@ -236,6 +238,7 @@ struct answer {
         bool issued, replayed, key_used_before;
         struct buffer der;
         struct cert cert;
+        int64_t granted_s;
         char profile[32], label[64], requester[PRINCIPAL_TEXT_MAX], subject[128];
 };
 
@@ -253,6 +256,7 @@ static void on_issued(void *context, const struct issued *issued, const struct e
                 x->issued = true;
                 x->replayed = issued->replayed;
                 x->key_used_before = issued->key_used_before;
+                x->granted_s = issued->row->granted_s;
                 buffer_append(&x->der, issued->row->der);
                 (void) snprintf(x->profile, sizeof(x->profile), "%s", issued->row->profile);
                 (void) snprintf(x->label, sizeof(x->label), "%s",
@@ -400,15 +404,72 @@ START_TEST(a_life_is_never_longer_than_it_was_nor_than_the_profile_gives) {
 }
 END_TEST
 
-START_TEST(one_that_was_cut_by_its_issuers_end_gets_the_profiles_default) {
+static const struct {
+        const char *why;
+        int64_t granted_s, gets_s;
+} cuts[] = {
+        { "nobody limited it: as long as the profile gives by itself", 0, 90 * DAY },
+        { "a limit of before holds under the next issuer", 40 * DAY, 40 * DAY },
+        { "within what the profile gives today", 500 * DAY, 397 * DAY },
+        { "a short one, too", 120, 120 },
+};
+
+START_TEST(one_that_was_cut_by_its_issuers_end_gets_what_was_granted_or_the_profiles_default) {
         CAD_AUTO(made_done) struct made old;
         CAD_AUTO(answer_done) struct answer x;
         int64_t end = ca->issuers[0].cert.validity.not_after;
 
-        atomic_store(&later_s, end - moment_now() - 100 * DAY);
-        make(&(struct make){ .not_after = end }, &old);
+        atomic_store(&later_s, end - moment_now() - 398 * DAY);
+        make(&(struct make){ .not_after = end, .granted_s = cuts[_i].granted_s }, &old);
         ck_ok(renew(&old, &operator_of_socket, BYTES_NONE, &x), x.err);
-        ck_assert_int_eq(x.cert.validity.not_after - x.cert.validity.not_before, 90 * DAY - 1);
+        ck_assert_msg(x.cert.validity.not_after - x.cert.validity.not_before + 1 == cuts[_i].gets_s,
+                      "%s", cuts[_i].why);
+}
+END_TEST
+
+static const struct {
+        const char *why;
+        int64_t left_s, asked_s;
+        bool to_the_end; /* from now to the issuer's end is what was asked for */
+        bool is_kept, is_kept_again;
+} near_ends[] = {
+        { "cut: the wish is kept", 20 * DAY, 30 * DAY, false, true, true },
+        { "not cut: the certificate says it", 40 * DAY, 30 * DAY, false, false, false },
+        { "cut, and nobody wished for anything", 20 * DAY, 0, false, false, false },
+        { "whoever ends with the issuer to the second had a wish, too; the next one begins earlier",
+          20 * DAY, 0, true, true, false },
+};
+
+/* What is issued keeps it, and what is renewed hands it on: the next issuer may be two renewals away. */
+START_TEST(what_was_granted_is_kept_where_the_issuers_end_cuts_it) {
+        CAD_AUTO(answer_done) struct answer x = { 0 };
+        CAD_AUTO(answer_done) struct answer y;
+        CAD_AUTO(private_key_free) struct private_key *key = NULL;
+        CAD_AUTO(buffer_done) struct buffer csr = { 0 };
+        char hex[2 * STORE_SERIAL_MAX + 1];
+        struct renew_request again = { .principal = &operator_of_socket, .serial = hex };
+        struct issue_request rq = { .principal = &operator_of_socket,
+                                    .lifetime_s = near_ends[_i].asked_s };
+        int64_t end = ca->issuers[0].cert.validity.not_after;
+        struct error err = { 0 };
+
+        atomic_store(&later_s, end - moment_now() - near_ends[_i].left_s);
+        if (near_ends[_i].to_the_end) {
+                rq.not_before = moment_now();
+                rq.lifetime_s = end - rq.not_before + 1;
+        }
+        ck_ok(private_key_generate(KEY_ECDSA_P256, 0, &key, &err), err);
+        make_csr(key, NULL, two_names, &csr);
+        rq.csr = buffer_bytes(&csr);
+        ck_ok(authority_issue(authority, &rq, on_issued, &x, &err), err);
+        wait_for(&x);
+        ck_assert_msg(x.issued && x.granted_s == (near_ends[_i].is_kept ? rq.lifetime_s : 0), "%s",
+                      near_ends[_i].why);
+        ck_ok(cert_read(buffer_bytes(&x.der), &x.cert, &err), err);
+        (void) hex_encode(x.cert.serial, hex);
+        ck_ok(renew_with(&again, &y), y.err);
+        ck_assert_msg(y.granted_s == (near_ends[_i].is_kept_again ? rq.lifetime_s : 0),
+                      "%s, renewed", near_ends[_i].why);
 }
 END_TEST
 
@@ -1008,7 +1069,12 @@ int main(void) {
         tcase_add_test(calls, the_old_one_stays_valid_and_the_new_one_can_be_renewed_in_turn);
         tcase_add_loop_test(calls, a_life_is_never_longer_than_it_was_nor_than_the_profile_gives, 0,
                             ARRAY_SIZE(lives));
-        tcase_add_test(calls, one_that_was_cut_by_its_issuers_end_gets_the_profiles_default);
+        tcase_add_loop_test(
+                calls,
+                one_that_was_cut_by_its_issuers_end_gets_what_was_granted_or_the_profiles_default,
+                0, ARRAY_SIZE(cuts));
+        tcase_add_loop_test(calls, what_was_granted_is_kept_where_the_issuers_end_cuts_it, 0,
+                            ARRAY_SIZE(near_ends));
         tcase_add_loop_test(calls, only_who_has_its_key_and_operators_renew_a_certificate, 0,
                             ARRAY_SIZE(callers));
         tcase_add_loop_test(calls, an_admins_certificate_is_renewed_on_the_unix_socket_alone, 0,

@@ -370,7 +370,7 @@ static void assert_same(const struct cert_row *a, const struct cert_row *b) {
         ck_assert_mem_eq(a->fingerprint, b->fingerprint, STORE_HASH_SIZE);
         ck_assert_mem_eq(a->spki, b->spki, STORE_HASH_SIZE);
         ck_assert(a->internal == b->internal && a->status == b->status &&
-                  a->revoked_at == b->revoked_at);
+                  a->revoked_at == b->revoked_at && a->granted_s == b->granted_s);
 }
 
 START_TEST(a_certificate_comes_back_as_it_was_put_even_after_reopening) {
