@@ -11,6 +11,8 @@
 #include "oid.h"
 
 #define X509_V3 2 /* Version, RFC 5280 §4.1 */
+#define BACKDATE_PART \
+        4 /* of a life that was asked for: how far its beginning is set back at most */
 
 /* ---- extensions; each function writes one Extension ---- */
 
@@ -233,11 +235,19 @@ int cert_sign(const struct private_key *key, struct bytes tbs, struct buffer *re
 
 /* ---- validity ---- */
 
+/* Of a short life that was asked for, most is to be left: it is from now on (a profile's own is as the profile says). */
+static int64_t back_s(const struct profile *profile, int64_t asked_s) {
+        int64_t part_s = asked_s / BACKDATE_PART;
+
+        return asked_s > 0 && part_s < profile->backdate_s ? part_s : profile->backdate_s;
+}
+
 int cert_validity(const struct profile *profile, int64_t now, int64_t not_before,
                   int64_t lifetime_s, const struct validity *issuer, struct validity *ret,
                   bool *ret_cut, struct error *err) {
         struct validity v;
         char asked[DURATION_TEXT_MAX], most[DURATION_TEXT_MAX], at[MOMENT_TEXT_MAX];
+        int64_t begin = now - back_s(profile, lifetime_s);
 
         if (lifetime_s == 0)
                 lifetime_s = profile->validity_default_s;
@@ -259,7 +269,7 @@ int cert_validity(const struct profile *profile, int64_t now, int64_t not_before
                                                      at),
                                        duration_format(profile->backdate_s, asked),
                                        duration_format(profile->validity_max_s, most));
-        v.not_before = not_before ? not_before : now - profile->backdate_s;
+        v.not_before = not_before ? not_before : begin;
         if (v.not_before < issuer->not_before)
                 v.not_before = issuer->not_before;
         v.not_after = v.not_before + lifetime_s -

@@ -116,7 +116,7 @@ int cert_compare(const struct cert *cert, const struct cert_issuer *issuer,
 
 /** cert_validity() - choose notBefore and notAfter
  * @now: seconds since the epoch
- * @not_before: as asked, or 0 for @now less the profile's backdate, not before @issuer's
+ * @not_before: as asked, or 0 for @now less the profile's backdate (a quarter of a shorter @lifetime_s), not before @issuer's
  * @lifetime_s: as asked, or 0 for the profile's default; notAfter - notBefore + 1 s is never more than the profile's maximum (threats.md R-17)
  * @issuer: bounds both ends (R-24): a certificate that would outlive its issuer is cut and *ret_cut set
  * @err: ERR_VALIDITY_OUT_OF_RANGE

@@ -259,17 +259,18 @@ def test_the_field_names_the_place_in_what_was_sent(ca):
 # -- Validity ----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("text, seconds", [("", 90 * 86400), ("1d", 86400), ("397d", 397 * 86400), ("1y", 365 * 86400), ("2w", 14 * 86400),
-                                           ("1d12h", 129600), ("7200", 7200), ("90m", 5400)])
+                                           ("1d12h", 129600), ("7200", 7200), ("90m", 5400), ("1h", 3600), ("60s", 60)])
 def test_both_ends_of_the_validity_count(ca, text, seconds):
     """R-17: a certificate of a day ends 86399 s after its beginning."""
     answer = ca.issue(nas(), **({"validity": text} if text else {}))
     leaf = leaf_of(answer)
     assert (leaf.not_valid_after - leaf.not_valid_before).total_seconds() + 1 == seconds
-    assert datetime.timedelta(minutes=59) < now() - leaf.not_valid_before < datetime.timedelta(minutes=61)
+    back = now() - leaf.not_valid_before - datetime.timedelta(seconds=min(3600, seconds // 4))      # most of a short one is left
+    assert datetime.timedelta(0) <= back < datetime.timedelta(seconds=10)
     assert not any("issuer" in warning for warning in answer.json.get("warnings", ()))
 
 
-@pytest.mark.parametrize("text", ["398d", "397d1s", "59s", "0", "1000y", "90", "-1d", "1 d", "d", "", "90D", "1.5d", "١d", "1d\n"])
+@pytest.mark.parametrize("text", ["398d", "397d1s", "59s", "0", "1000y", "-1d", "1 d", "d", "", "90D", "1.5d", "١d", "1d\n"])
 def test_a_validity_that_is_none_is_refused(ca, text):
     before = (serials(ca), ca.signed())
     problem = refused(ca, ca.issue(nas(), validity=text), "validity-out-of-range", "validity")

@@ -521,13 +521,14 @@ START_TEST(a_validity_is_as_long_as_it_says_to_the_second) { /* threats.md R-17 
                         bool cut = true;
                         int rc = cert_validity(profile, NOW, 0, lives[k], &issuer, &v, &cut, &err);
 
-                        if (life > profile->validity_max_s || life <= profile->backdate_s) {
+                        if (life > profile->validity_max_s) {
                                 ck_assert_int_eq(rc, -1);
                                 continue;
                         }
                         ck_ok(rc, err);
                         ck_assert_int_eq(v.not_after - v.not_before + 1, life);
-                        ck_assert_int_eq(v.not_before, NOW - profile->backdate_s);
+                        ck_assert_int_eq(v.not_before,
+                                         NOW - (lives[k] == 60 ? 15 : profile->backdate_s));
                         ck_assert(!cut);
                 }
         }
@@ -544,13 +545,21 @@ static const struct {
         { "the default", 0, 0, { -DAY, 5000 * DAY }, true, false, { -3600, -3600 + 90 * DAY - 1 } },
         { "a second under a minute", 0, 59, { -DAY, 5000 * DAY }, false, false, { 0, 0 } },
         { "negative", 0, -DAY, { -DAY, 5000 * DAY }, false, false, { 0, 0 } },
-        { "a minute, set back by an hour, is over",
+        { "a minute is set back by a quarter, not by an hour",
           0,
           60,
           { -DAY, 5000 * DAY },
+          true,
           false,
+          { -15, 44 } },
+        { "so is an hour", 0, 3600, { -DAY, 5000 * DAY }, true, false, { -900, 2699 } },
+        { "four hours by the hour",
+          0,
+          4 * 3600,
+          { -DAY, 5000 * DAY },
+          true,
           false,
-          { 0, 0 } },
+          { -3600, 3 * 3600 - 1 } },
         { "a minute from now", 10, 60, { -DAY, 5000 * DAY }, true, false, { 10, 69 } },
         { "the most",
           0,
