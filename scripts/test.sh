@@ -121,7 +121,7 @@ python_tests() {
         shift 2
         rm -f "$report"
         CAD_BUILD_DIR=$tree bounded /usr/bin/python3 -m pytest \
-                -n "$((2 * cad_jobs))" --dist loadfile --junitxml="$report" "$@" || status=$?
+                -n "$((3 * cad_jobs))" --dist loadfile --junitxml="$report" "$@" || status=$?
         count_files "$report" && return "$status"
 }
 
