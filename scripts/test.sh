@@ -111,7 +111,7 @@ test_threads() {
 }
 
 test_valgrind() {
-        CK_FORK=no meson_tests "${release[0]}" valgrind --suite memory --timeout-multiplier 30 \
+        CK_FORK=no CK_EXCLUDE_TAGS=thorough meson_tests "${release[0]}" valgrind --suite memory --timeout-multiplier 30 \
                 --wrapper 'valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
 }
 

@@ -389,7 +389,7 @@ END_TEST
 
 int main(void) {
         Suite *suite = suite_create("credential");
-        TCase *tc = tcase_create("credential");
+        TCase *tc = tcase_create("credential"), *thorough = tcase_create("thorough");
 
         tcase_add_unchecked_fixture(tc, set_up, tear_down);
         tcase_set_timeout(tc, 60);
@@ -403,8 +403,10 @@ int main(void) {
         tcase_add_test(tc, time_is_held_against_all_of_the_chain);
         tcase_add_test(tc, a_changed_signature_is_no_chain);
         tcase_add_loop_test(tc, names_are_covered_as_clients_see_it, 0, ARRAY_SIZE(names));
-        tcase_add_test(tc, an_encrypted_key_wants_its_password);
         tcase_add_test(tc, limits_are_said);
         suite_add_tcase(suite, tc);
+        unit_thorough(suite, thorough);
+        tcase_add_unchecked_fixture(thorough, set_up, tear_down);
+        tcase_add_test(thorough, an_encrypted_key_wants_its_password);
         return unit_main(suite);
 }

@@ -22,6 +22,13 @@
                               error_slug(expected), error_slug((err).code), (err).text); \
         } while (0)
 
+/** unit_thorough() - a case of @suite with long computations: valgrind has nothing to learn there (CK_EXCLUDE_TAGS=thorough) */
+static inline void unit_thorough(Suite *suite, TCase *tc) {
+        tcase_set_tags(tc, "thorough");
+        tcase_set_timeout(tc, 60);
+        suite_add_tcase(suite, tc);
+}
+
 /** unit_main() - run one suite; CK_TAP_LOG_FILE_NAME=- gives TAP (the build sets it) */
 static inline int unit_main(Suite *suite) {
         SRunner *runner = srunner_create(suite);
