@@ -2,16 +2,15 @@
  * GET /v1/audit: the rows, as they are chained; GET /v1/audit/anchors: what the chain is held against.
  */
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "daemon/authority/audit.h"
 #include "daemon/http/json.h"
+#include "daemon/rest/list.h"
 #include "daemon/rest/rest.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
 
-#define LIST_DEFAULT 100
+_Static_assert(AUDIT_PAGE_MAX == STORE_PAGE_MAX, "rest_query_limit() is for both");
 
 /* ---- what is asked ---- */
 
@@ -21,77 +20,18 @@ struct audit_query {
         size_t limit;
 };
 
-static int query_text(struct audit_query *q, const char *value, size_t offset, struct error *err) {
-        (void) err;
-        memcpy((char *) q + offset, &value, sizeof(value));
-        return 0;
-}
-
-static int query_moment(struct audit_query *q, const char *value, size_t offset,
-                        struct error *err) {
-        int64_t t;
-
-        if (moment_parse(value, &t, err) < 0)
-                return -1;
-        memcpy((char *) q + offset, &t, sizeof(t));
-        return 0;
-}
-
-static int query_limit(struct audit_query *q, const char *value, size_t offset, struct error *err) {
-        uint64_t limit;
-
-        (void) offset;
-        if (text_to_u64(value, AUDIT_PAGE_MAX, &limit) < 0 || limit == 0)
-                return error_set(err, ERR_QUERY_INVALID, "'%.40s' is no number from 1 to %d", value,
-                                 AUDIT_PAGE_MAX);
-        q->limit = (size_t) limit;
-        return 0;
-}
-
 #define AT(member) offsetof(struct audit_query, member)
-static const struct {
-        const char *key;
-        int (*set)(struct audit_query *q, const char *value, size_t offset, struct error *err);
-        size_t offset;
-} list_keys[] = {
-        { "action", query_text, AT(filter.action) },
-        { "principal", query_text, AT(filter.principal) },
-        { "object", query_text, AT(filter.object) },
-        { "since", query_moment, AT(filter.since) },
-        { "until", query_moment, AT(filter.until) },
-        { "cursor", query_text, AT(cursor) },
-        { "limit", query_limit, 0 },
+static const struct rest_query_key list_keys[] = {
+        { "action", rest_query_text, AT(filter.action) },
+        { "principal", rest_query_text, AT(filter.principal) },
+        { "object", rest_query_text, AT(filter.object) },
+        { "since", rest_query_moment, AT(filter.since) },
+        { "until", rest_query_moment, AT(filter.until) },
+        { "cursor", rest_query_text, AT(cursor) },
+        { "limit", rest_query_limit, AT(limit) },
 };
-
-static int read_one(struct audit_query *q, const char *key, const char *value, struct error *err) {
-        for (size_t i = 0; i < ARRAY_SIZE(list_keys); i++) {
-                if (strcmp(list_keys[i].key, key) != 0)
-                        continue;
-                if (list_keys[i].set(q, value, list_keys[i].offset, err) == 0)
-                        return 0;
-                err->code = ERR_QUERY_INVALID;
-                return error_name_field(err, "%s", key);
-        }
-        return error_set_field(err, ERR_QUERY_INVALID, key,
-                               "there is no query parameter '%.40s' here", key);
-}
-
-static int read_query(struct exchange *x, struct audit_query *q, struct error *err) {
-        const char *key, *value;
-
-        *q = (struct audit_query){ .limit = LIST_DEFAULT };
-        for (size_t i = 0; exchange_query_at(x, i, &key, &value); i++)
-                if (read_one(q, key, value, err) < 0)
-                        return -1;
-        return 0;
-}
 
 /* ---- rows ---- */
-
-struct audit_page {
-        struct buffer out;
-        size_t count;
-};
 
 /* What cad never writes is shown as well as it can be: then it does not fit its hash, which is right. */
 static void append_text(struct buffer *out, struct bytes text) {
@@ -107,39 +47,32 @@ static void append_hash(struct buffer *out, const uint8_t *hash) {
 }
 
 static void append_row(const struct audit_row *row, void *data) {
-        struct audit_page *page = data;
+        struct buffer *out = rest_page_row(data);
         char at[MOMENT_TEXT_MAX];
         bool plausible = row->at >= 0 && row->at <= MOMENT_LAST;
 
-        buffer_format(&page->out, "%s{\"number\":%" PRId64 ",\"at\":\"%s\"",
-                      page->count++ ? "," : "", row->number,
+        buffer_format(out, "{\"number\":%" PRId64 ",\"at\":\"%s\"", row->number,
                       moment_format(plausible ? row->at : 0, at));
         for (int i = 0; i < AUDIT_TEXT_COUNT; i++) {
-                buffer_format(&page->out, ",\"%s\":", audit_text_name(i));
-                append_text(&page->out, row->text[i]);
+                buffer_format(out, ",\"%s\":", audit_text_name(i));
+                append_text(out, row->text[i]);
         }
-        buffer_text(&page->out, ",");
-        append_hash(&page->out, row->hash);
+        buffer_text(out, ",");
+        append_hash(out, row->hash);
 }
 
 void rest_audit_list(struct exchange *x) {
-        struct audit_page page = { .out = { 0 } };
+        CAD_AUTO(rest_page_done) struct rest_page page = rest_page_of("audit");
+        struct audit_query q = { .limit = REST_LIST_DEFAULT };
         char next[AUDIT_CURSOR_MAX] = "";
-        struct audit_query q;
         struct error err = { 0 };
 
-        buffer_text(&page.out, "{\"audit\":[");
-        if (read_query(x, &q, &err) < 0 ||
+        if (rest_query_read(x, list_keys, ARRAY_SIZE(list_keys), &q, &err) < 0 ||
             audit_list(rest_authority(x), rest_principal(x), &q.filter, q.cursor, q.limit,
-                       append_row, &page, next, &err) < 0) {
+                       append_row, &page, next, &err) < 0)
                 exchange_problem(x, &err);
-        } else {
-                buffer_text(&page.out, "],\"next\":");
-                json_append_text(&page.out, next[0] ? next : NULL);
-                buffer_text(&page.out, "}");
-                exchange_reply_take(x, 200, "application/json", &page.out);
-        }
-        buffer_done(&page.out);
+        else
+                rest_page_answer(x, &page, next);
 }
 
 /* ---- what they are held against ---- */

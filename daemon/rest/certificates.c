@@ -5,14 +5,12 @@
 #include <string.h>
 
 #include "daemon/http/json.h"
-#include "daemon/http/media.h"
 #include "daemon/rest/certificate_form.h"
+#include "daemon/rest/list.h"
 #include "daemon/rest/rest.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
-
-#define LIST_DEFAULT 100
 
 struct authority *rest_authority(const struct exchange *x) {
         return ((struct rest *) exchange_context(x))->authority;
@@ -35,13 +33,9 @@ struct list_query {
         size_t limit;
 };
 
-static int query_text(struct list_query *q, const char *value, size_t offset, struct error *err) {
-        (void) err;
-        memcpy((char *) q + offset, &value, sizeof(value));
-        return 0;
-}
+static int query_name(void *target, const char *value, size_t offset, struct error *err) {
+        struct list_query *q = target;
 
-static int query_name(struct list_query *q, const char *value, size_t offset, struct error *err) {
         (void) offset;
         if (strlen(value) >= sizeof(q->name))
                 return error_set(err, ERR_QUERY_INVALID, "the name is longer than %zu characters",
@@ -52,20 +46,13 @@ static int query_name(struct list_query *q, const char *value, size_t offset, st
         return 0;
 }
 
-static int query_status(struct list_query *q, const char *value, size_t offset, struct error *err) {
+static int query_status(void *target, const char *value, size_t offset, struct error *err) {
+        struct list_query *q = target;
+
         (void) offset;
         if (cert_status_from_name(value, &q->filter.status) < 0)
                 return error_set(err, ERR_QUERY_INVALID,
                                  "'%.40s' is none of valid, expired, revoked, held", value);
-        return 0;
-}
-
-static int query_moment(struct list_query *q, const char *value, size_t offset, struct error *err) {
-        int64_t t;
-
-        if (moment_parse(value, &t, err) < 0)
-                return -1;
-        memcpy((char *) q + offset, &t, sizeof(t));
         return 0;
 }
 
@@ -78,110 +65,63 @@ static int query_hash(uint8_t *out, const char *value, struct error *err) {
         return 0;
 }
 
-static int query_fingerprint(struct list_query *q, const char *value, size_t offset,
-                             struct error *err) {
+static int query_fingerprint(void *target, const char *value, size_t offset, struct error *err) {
+        struct list_query *q = target;
+
         (void) offset;
         q->filter.fingerprint = q->fingerprint;
         return query_hash(q->fingerprint, value, err);
 }
 
-static int query_spki(struct list_query *q, const char *value, size_t offset, struct error *err) {
+static int query_spki(void *target, const char *value, size_t offset, struct error *err) {
+        struct list_query *q = target;
+
         (void) offset;
         q->filter.spki = q->spki;
         return query_hash(q->spki, value, err);
 }
 
-static int query_limit(struct list_query *q, const char *value, size_t offset, struct error *err) {
-        uint64_t limit;
-
-        (void) offset;
-        if (text_to_u64(value, STORE_PAGE_MAX, &limit) < 0 || limit == 0)
-                return error_set(err, ERR_QUERY_INVALID, "'%.40s' is no number from 1 to %d", value,
-                                 STORE_PAGE_MAX);
-        q->limit = (size_t) limit;
-        return 0;
-}
-
 #define AT(member) offsetof(struct list_query, member)
-static const struct {
-        const char *key;
-        int (*set)(struct list_query *q, const char *value, size_t offset, struct error *err);
-        size_t offset;
-} list_keys[] = {
+static const struct rest_query_key list_keys[] = {
         { "name", query_name, 0 },
         { "status", query_status, 0 },
-        { "profile", query_text, AT(filter.profile) },
-        { "issuer", query_text, AT(filter.issuer) },
-        { "requester", query_text, AT(filter.requester) },
-        { "label", query_text, AT(filter.label) },
+        { "profile", rest_query_text, AT(filter.profile) },
+        { "issuer", rest_query_text, AT(filter.issuer) },
+        { "requester", rest_query_text, AT(filter.requester) },
+        { "label", rest_query_text, AT(filter.label) },
         { "fingerprint", query_fingerprint, 0 },
         { "spki", query_spki, 0 },
-        { "expires_after", query_moment, AT(filter.expires_after) },
-        { "expires_before", query_moment, AT(filter.expires_before) },
-        { "issued_after", query_moment, AT(filter.issued_after) },
-        { "issued_before", query_moment, AT(filter.issued_before) },
-        { "cursor", query_text, AT(cursor) },
-        { "limit", query_limit, 0 },
-};
-
-static int read_one(struct list_query *q, const char *key, const char *value, struct error *err) {
-        for (size_t i = 0; i < ARRAY_SIZE(list_keys); i++) {
-                if (strcmp(list_keys[i].key, key) != 0)
-                        continue;
-                if (list_keys[i].set(q, value, list_keys[i].offset, err) == 0)
-                        return 0;
-                err->code = ERR_QUERY_INVALID;
-                return error_name_field(err, "%s", key);
-        }
-        return error_set_field(err, ERR_QUERY_INVALID, key,
-                               "there is no query parameter '%.40s' here", key);
-}
-
-static int read_query(struct exchange *x, struct list_query *q, struct error *err) {
-        const char *key, *value;
-
-        *q = (struct list_query){ .filter = { .status = CERT_FILTER_ANY, .now = moment_now() },
-                                  .limit = LIST_DEFAULT };
-        for (size_t i = 0; exchange_query_at(x, i, &key, &value); i++)
-                if (read_one(q, key, value, err) < 0)
-                        return -1;
-        return 0;
-}
-
-struct list_page {
-        struct buffer out;
-        int64_t now;
-        size_t count;
+        { "expires_after", rest_query_moment, AT(filter.expires_after) },
+        { "expires_before", rest_query_moment, AT(filter.expires_before) },
+        { "issued_after", rest_query_moment, AT(filter.issued_after) },
+        { "issued_before", rest_query_moment, AT(filter.issued_before) },
+        { "cursor", rest_query_text, AT(cursor) },
+        { "limit", rest_query_limit, AT(limit) },
 };
 
 static void append_row(const struct cert_row *row, void *data) {
-        struct list_page *page = data;
+        struct rest_page *page = data;
+        struct buffer *out = rest_page_row(page);
 
-        buffer_text(&page->out, page->count++ ? "," : "");
-        certificate_json_open(&page->out, row, NULL, /* whole= */ false, page->now);
-        buffer_format(&page->out, ",\"requester\":");
-        json_append_text(&page->out, row->requester);
-        buffer_text(&page->out, "}");
+        certificate_json_open(out, row, NULL, /* whole= */ false, page->now);
+        buffer_format(out, ",\"requester\":");
+        json_append_text(out, row->requester);
+        buffer_text(out, "}");
 }
 
 void rest_certificate_list(struct exchange *x) {
-        struct list_page page = { .now = moment_now() };
+        CAD_AUTO(rest_page_done) struct rest_page page = rest_page_of("certificates");
+        struct list_query q = { .filter = { .status = CERT_FILTER_ANY, .now = page.now },
+                                .limit = REST_LIST_DEFAULT };
         char next[STORE_CURSOR_MAX] = "";
-        struct list_query q;
         struct error err = { 0 };
 
-        buffer_text(&page.out, "{\"certificates\":[");
-        if (read_query(x, &q, &err) < 0 ||
+        if (rest_query_read(x, list_keys, ARRAY_SIZE(list_keys), &q, &err) < 0 ||
             authority_list(rest_authority(x), rest_principal(x), &q.filter, q.cursor, q.limit,
-                           append_row, &page, next, &err) < 0) {
+                           append_row, &page, next, &err) < 0)
                 exchange_problem(x, &err);
-        } else {
-                buffer_text(&page.out, "],\"next\":");
-                json_append_text(&page.out, next[0] ? next : NULL);
-                buffer_text(&page.out, "}");
-                exchange_reply_take(x, 200, "application/json", &page.out);
-        }
-        buffer_done(&page.out);
+        else
+                rest_page_answer(x, &page, next);
 }
 
 /* ---- one ---- */
@@ -244,24 +184,6 @@ static const struct json_member revoke_members[] = {
         { "reason", JSON_MEMBER_TEXT, JSON_TO(struct revoke_body, reason), false, 64 },
 };
 
-static int read_revoke_body(struct exchange *x, json_t **document, struct revoke_body *body,
-                            struct error *err) {
-        char type[MEDIA_TYPE_MAX];
-
-        if (exchange_body(x).size == 0)
-                return 0;
-        if (media_type_parse(exchange_header(x, "Content-Type"), type, err) < 0)
-                return -1;
-        if (strcmp(type, "application/json") != 0)
-                return error_set(err, ERR_MEDIA_TYPE,
-                                 "'%s' is not taken here: send application/json", type);
-        if (rest_no_private_key(x, err) < 0 ||
-            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, document, err) < 0)
-                return -1;
-        return json_members_read(*document, revoke_members, ARRAY_SIZE(revoke_members), body, NULL,
-                                 err);
-}
-
 void rest_certificate_revoke(struct exchange *x) {
         CAD_AUTO(json_drop) json_t *document = NULL;
         CAD_AUTO(cert_row_free) struct cert_row *row = NULL;
@@ -277,7 +199,8 @@ void rest_certificate_revoke(struct exchange *x) {
                                             { "CAD_PRINCIPAL", rest_principal(x)->text },
                                             { "CAD_REQUEST_ID", exchange_request_id(x) } };
 
-        if (read_revoke_body(x, &document, &body, &err) < 0) {
+        if (rest_read_optional(x, revoke_members, ARRAY_SIZE(revoke_members), &body, &document,
+                               &err) < 0) {
                 exchange_problem(x, &err);
                 return;
         }

@@ -58,16 +58,6 @@ static void on_published(void *context, const struct error *err) {
         exchange_send(x);
 }
 
-int rest_read_nothing(struct exchange *x, struct error *err) {
-        CAD_AUTO(json_drop) json_t *document = NULL;
-
-        if (exchange_body(x).size == 0)
-                return 0;
-        if (json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, &document, err) < 0)
-                return -1;
-        return json_members_read(document, /* members= */ NULL, 0, /* target= */ NULL, NULL, err);
-}
-
 /* No worker waits for the signer: the publisher answers. */
 void rest_crl_publish(struct exchange *x) {
         struct principal who = *rest_principal(

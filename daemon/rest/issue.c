@@ -13,7 +13,6 @@
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
-#include "lib/pki/pem.h"
 
 void issue_body_done(struct issue_body *body) {
         json_decref(body->document);
@@ -60,27 +59,6 @@ static int read_times(const struct issue_body *body, struct issue_request *rq, s
                                        "the certificate begins",
                                        body->not_before);
         return 0;
-}
-
-/* PEM as it is; without armour it can only be base64 of DER, since JSON holds no octets. */
-int rest_csr_text(const char *text, struct buffer *decoded, struct bytes *ret, struct error *err) {
-        *ret = bytes_of(text);
-        if (strstr(text, "-----"))
-                return 0;
-        if (base64_decode(*ret, decoded) < 0)
-                return error_set_field(
-                        err, ERR_CSR_MALFORMED, "csr",
-                        "the CSR is neither PEM (-----BEGIN CERTIFICATE REQUEST-----) nor base64 of DER");
-        *ret = buffer_bytes(decoded);
-        return 0;
-}
-
-int rest_no_private_key(struct exchange *x, struct error *err) {
-        if (!pem_has_private_key(exchange_body(x)))
-                return 0;
-        return error_set_field(
-                err, ERR_PRIVATE_KEY_IN_BODY, "body",
-                "a private key was sent. It is not kept here, but consider it lost: make a new key, and send its CSR alone");
 }
 
 static int read_json_body(struct exchange *x, struct issue_body *body, struct issue_request *rq,

@@ -6,19 +6,16 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "daemon/http/json.h"
-#include "daemon/http/media.h"
 #include "daemon/rest/certificate_form.h"
 #include "daemon/rest/issue_body.h"
+#include "daemon/rest/list.h"
 #include "daemon/rest/rest.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
 #include "lib/pki/pem.h"
-
-#define LIST_DEFAULT 100
 
 /* ---- a request in JSON ---- */
 
@@ -166,58 +163,47 @@ void rest_request_submit(struct exchange *x) {
 
 /* ---- list ---- */
 
-struct list_page {
-        struct buffer out;
-        int64_t now;
-        size_t count;
+struct list_query {
+        enum request_status status;
+        const char *cursor;
+        size_t limit;
 };
 
-static void append_row(const struct request_row *row, void *data) {
-        struct list_page *page = data;
+static int query_status(void *target, const char *value, size_t offset, struct error *err) {
+        struct list_query *q = target;
 
-        buffer_text(&page->out, page->count++ ? "," : "");
-        request_json_open(&page->out, row, READER, page->now);
-        buffer_text(&page->out, "}");
-}
-
-static int read_query(struct exchange *x, enum request_status *ret_status, size_t *ret_limit,
-                      struct error *err) {
-        static const char *const keys[] = { "status", "cursor", "limit", NULL };
-        const char *limit = exchange_query(x, "limit"), *status = exchange_query(x, "status");
-        uint64_t number = LIST_DEFAULT;
-
-        if (exchange_query_known(x, keys, err) < 0)
-                return -1;
-        if (limit && (text_to_u64(limit, STORE_PAGE_MAX, &number) < 0 || number == 0))
-                return error_set_field(err, ERR_QUERY_INVALID, "limit",
-                                       "'%.40s' is no number from 1 to %d", limit, STORE_PAGE_MAX);
-        if (status && request_status_from_name(status, ret_status) < 0)
-                return error_set_field(err, ERR_QUERY_INVALID, "status",
-                                       "'%.40s' is none of waiting, approved, denied, expired",
-                                       status);
-        *ret_limit = (size_t) number;
+        (void) offset;
+        if (request_status_from_name(value, &q->status) < 0)
+                return error_set(err, ERR_QUERY_INVALID,
+                                 "'%.40s' is none of waiting, approved, denied, expired", value);
         return 0;
 }
 
+static const struct rest_query_key list_keys[] = {
+        { "status", query_status, 0 },
+        { "cursor", rest_query_text, offsetof(struct list_query, cursor) },
+        { "limit", rest_query_limit, offsetof(struct list_query, limit) },
+};
+
+static void append_row(const struct request_row *row, void *data) {
+        struct rest_page *page = data;
+
+        request_json_open(rest_page_row(page), row, READER, page->now);
+        buffer_text(&page->out, "}");
+}
+
 void rest_request_list(struct exchange *x) {
-        struct list_page page = { .now = moment_now() };
-        enum request_status status = REQUEST_STATUS_COUNT;
+        CAD_AUTO(rest_page_done) struct rest_page page = rest_page_of("requests");
+        struct list_query q = { .status = REQUEST_STATUS_COUNT, .limit = REST_LIST_DEFAULT };
         char next[STORE_CURSOR_MAX] = "";
-        size_t limit = 0;
         struct error err = { 0 };
 
-        buffer_text(&page.out, "{\"requests\":[");
-        if (read_query(x, &status, &limit, &err) < 0 ||
-            requests_list(rest_authority(x), rest_principal(x), status, exchange_query(x, "cursor"),
-                          limit, append_row, &page, next, &err) < 0) {
+        if (rest_query_read(x, list_keys, ARRAY_SIZE(list_keys), &q, &err) < 0 ||
+            requests_list(rest_authority(x), rest_principal(x), q.status, q.cursor, q.limit,
+                          append_row, &page, next, &err) < 0)
                 exchange_problem(x, &err);
-        } else {
-                buffer_text(&page.out, "],\"next\":");
-                json_append_text(&page.out, next[0] ? next : NULL);
-                buffer_text(&page.out, "}");
-                exchange_reply_take(x, 200, "application/json", &page.out);
-        }
-        buffer_done(&page.out);
+        else
+                rest_page_answer(x, &page, next);
 }
 
 /* ---- one ---- */
@@ -309,27 +295,10 @@ static const struct json_member deny_members[] = {
           REQUEST_REASON_LENGTH_MAX },
 };
 
-/* A body that is not there says nothing. */
-static int read_body(struct exchange *x, const struct json_member *members, size_t count,
-                     void *target, json_t **document, struct error *err) {
-        char type[MEDIA_TYPE_MAX];
-
-        if (exchange_body(x).size == 0)
-                return 0;
-        if (media_type_parse(exchange_header(x, "Content-Type"), type, err) < 0)
-                return -1;
-        if (strcmp(type, "application/json") != 0)
-                return error_set(err, ERR_MEDIA_TYPE,
-                                 "'%s' is not taken here: send application/json", type);
-        if (rest_no_private_key(x, err) < 0 ||
-            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, document, err) < 0)
-                return -1;
-        return json_members_read(*document, members, count, target, NULL, err);
-}
-
 static int read_approval(struct exchange *x, struct approve_body *body, json_t **document,
                          struct issue_request *rq, struct error *err) {
-        if (read_body(x, approve_members, ARRAY_SIZE(approve_members), body, document, err) < 0)
+        if (rest_read_optional(x, approve_members, ARRAY_SIZE(approve_members), body, document,
+                               err) < 0)
                 return -1;
         if (body->names && json_array_size(body->names) == 0)
                 return error_set_field(
@@ -387,7 +356,8 @@ void rest_request_deny(struct exchange *x) {
         struct deny_body body = { 0 };
         struct error err = { 0 };
 
-        if (read_body(x, deny_members, ARRAY_SIZE(deny_members), &body, &document, &err) < 0 ||
+        if (rest_read_optional(x, deny_members, ARRAY_SIZE(deny_members), &body, &document, &err) <
+                    0 ||
             requests_deny(rest_authority(x), &rq, exchange_param(x, "id"), body.reason, &row,
                           &err) < 0) {
                 exchange_problem(x, &err);

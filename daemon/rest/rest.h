@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdatomic.h>
 
 #include "daemon/authority/authority.h"
@@ -42,6 +43,16 @@ int rest_no_private_key(struct exchange *x, struct error *err);
 
 /** rest_read_nothing() - there is nothing to say: no body, or an empty object. @err: ERR_BODY_* */
 int rest_read_nothing(struct exchange *x, struct error *err);
+
+struct json_member;
+
+/**
+ * rest_read_optional() - a JSON object (daemon/http/json.h), or nothing: a body that is not there leaves @target as it is
+ * @document: owns what @target points to; the caller's to drop, on failure, too
+ * @err: ERR_MEDIA_TYPE, ERR_PRIVATE_KEY_IN_BODY, ERR_BODY_*
+ */
+int rest_read_optional(struct exchange *x, const struct json_member *members, size_t count,
+                       void *target, json_t **document, struct error *err);
 
 /** rest_issued() - an issue_done: @context is a deferred exchange, which is answered with the certificate in the form that it accepts, or the problem */
 void rest_issued(void *context, const struct issued *issued, const struct error *err);

@@ -6,12 +6,11 @@
 #include "daemon/authority/tokens.h"
 #include "daemon/http/json.h"
 #include "daemon/http/media.h"
+#include "daemon/rest/list.h"
 #include "daemon/rest/rest.h"
 #include "lib/base/log.h"
 #include "lib/base/moment.h"
 #include "lib/base/text.h"
-
-#define LIST_DEFAULT 100
 
 /* ---- a token in JSON ---- */
 
@@ -184,55 +183,35 @@ void rest_token_create(struct exchange *x) {
 
 /* ---- list ---- */
 
-struct list_page {
-        struct buffer out;
-        int64_t now;
-        size_t count;
+struct list_query {
+        const char *cursor;
+        size_t limit;
+};
+
+static const struct rest_query_key list_keys[] = {
+        { "cursor", rest_query_text, offsetof(struct list_query, cursor) },
+        { "limit", rest_query_limit, offsetof(struct list_query, limit) },
 };
 
 static void append_row(const struct token_row *row, void *data) {
-        struct list_page *page = data;
+        struct rest_page *page = data;
 
-        buffer_text(&page->out, page->count++ ? "," : "");
-        token_json_open(&page->out, row, page->now);
+        token_json_open(rest_page_row(page), row, page->now);
         buffer_text(&page->out, "}");
 }
 
-static int read_query(struct exchange *x, const char **ret_cursor, size_t *ret_limit,
-                      struct error *err) {
-        static const char *const keys[] = { "cursor", "limit", NULL };
-        const char *limit = exchange_query(x, "limit");
-        uint64_t number = LIST_DEFAULT;
-
-        if (exchange_query_known(x, keys, err) < 0)
-                return -1;
-        if (limit && (text_to_u64(limit, STORE_PAGE_MAX, &number) < 0 || number == 0))
-                return error_set_field(err, ERR_QUERY_INVALID, "limit",
-                                       "'%.40s' is no number from 1 to %d", limit, STORE_PAGE_MAX);
-        *ret_cursor = exchange_query(x, "cursor");
-        *ret_limit = (size_t) number;
-        return 0;
-}
-
 void rest_token_list(struct exchange *x) {
-        struct list_page page = { .now = moment_now() };
+        CAD_AUTO(rest_page_done) struct rest_page page = rest_page_of("tokens");
+        struct list_query q = { .limit = REST_LIST_DEFAULT };
         char next[STORE_CURSOR_MAX] = "";
-        const char *cursor;
         struct error err = { 0 };
-        size_t limit;
 
-        buffer_text(&page.out, "{\"tokens\":[");
-        if (read_query(x, &cursor, &limit, &err) < 0 ||
-            tokens_list(rest_authority(x), rest_principal(x), cursor, limit, append_row, &page,
-                        next, &err) < 0) {
+        if (rest_query_read(x, list_keys, ARRAY_SIZE(list_keys), &q, &err) < 0 ||
+            tokens_list(rest_authority(x), rest_principal(x), q.cursor, q.limit, append_row, &page,
+                        next, &err) < 0)
                 exchange_problem(x, &err);
-        } else {
-                buffer_text(&page.out, "],\"next\":");
-                json_append_text(&page.out, next[0] ? next : NULL);
-                buffer_text(&page.out, "}");
-                exchange_reply_take(x, 200, "application/json", &page.out);
-        }
-        buffer_done(&page.out);
+        else
+                rest_page_answer(x, &page, next);
 }
 
 /* ---- one ---- */
