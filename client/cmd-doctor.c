@@ -224,7 +224,7 @@ static void judge_tls(struct doctor *doctor) {
                 diagnosis_add(
                         doctor->d, DIAGNOSIS_CLIENT_CERTIFICATE,
                         "the server asks for a client certificate: whether it lets one in without, was not tried");
-        if (!s->protocol)
+        if (!s->protocol && s->trouble != DIAGNOSIS_NOT_TLS)
                 doctor_unchecked(
                         doctor,
                         "what it speaks, where that is SSL 3, an export cipher, or TLS with a key below GnuTLS's least: cactl speaks none of that");

@@ -268,6 +268,10 @@ static void say_failure(struct sighting *s, const struct patient *patient, int r
                 trouble(s, DIAGNOSIS_TLS_OVERSIZED,
                         "what the server sends in the handshake is larger than %u KiB: no client takes so much",
                         MESSAGE_MAX / 1024);
+        else if (rc == GNUTLS_E_PULL_ERROR || rc == GNUTLS_E_PUSH_ERROR ||
+                 rc == GNUTLS_E_PREMATURE_TERMINATION)
+                trouble(s, DIAGNOSIS_TLS_FAILED,
+                        "the server hangs up in the middle of the TLS handshake");
         else if (alert)
                 trouble(s, DIAGNOSIS_TLS_FAILED,
                         "the server breaks the handshake off with the alert '%s'", alert);

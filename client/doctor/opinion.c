@@ -145,7 +145,8 @@ void doctor_ask_ca(struct doctor *doctor) {
                 doctor_unchecked(doctor, "what the CA itself says: none was found to ask");
                 return;
         }
-        if (!doctor_from_ca(doctor) ||
+        /* the CA's list has what it issued, and not its own root and intermediates */
+        if (!doctor_from_ca(doctor) || pile_has(&doctor->ca, diagnosis_leaf(doctor->d)) ||
             cert_read(diagnosis_leaf(doctor->d), &leaf, /* err= */ NULL) < 0 ||
             leaf.serial.size > SERIAL_MAX)
                 return;

@@ -378,11 +378,11 @@ static json_t *finding_json(const struct doctor *doctor, const struct diagnosis_
         CAD_AUTO(buffer_done) struct buffer who = { 0 }, command = { 0 };
 
         who_refuses(finding, &who);
-        return json_pack("{s:s, s:s, s:s, s:s, s:s}", "code", diagnosis_slug(finding->code),
+        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "code", diagnosis_slug(finding->code),
                          "severity",
-                         diagnosis_severity_name(diagnosis_code_severity(finding->code)), "text",
-                         finding->text, "refused_by", buffer_string(&who), "mend",
-                         mend(doctor, finding->code, &command));
+                         diagnosis_severity_name(diagnosis_code_severity(finding->code)), "title",
+                         diagnosis_title(finding->code), "text", finding->text, "refused_by",
+                         buffer_string(&who), "mend", mend(doctor, finding->code, &command));
 }
 
 static json_t *devices_json(const struct doctor *doctor) {

@@ -32,6 +32,13 @@ static void show(struct names *names, const char *value) {
                 buffer_format(&names->text, "%s%s", names->count > 1 ? ", " : "", value);
 }
 
+/* A NUL ends a name for some readers and not for others: it is shown as what it is. */
+static void show_nul(char *value, size_t size) {
+        for (size_t i = 0; i < size; i++)
+                if (!value[i])
+                        value[i] = '\x7f';
+}
+
 static void take_dns(struct names *names, char *value, const char *wanted) {
         text_lower(value);
         names->has_dns = true;
@@ -63,7 +70,10 @@ static void collect(const struct diagnosed *leaf, const char *wanted, struct nam
                 ret->has_any = true;
                 if (rc < 0)
                         continue;
-                value[size < sizeof(value) ? size : sizeof(value) - 1] = '\0';
+                size = size < sizeof(value) ? size : sizeof(value) - 1;
+                value[size] = '\0';
+                if (type != GNUTLS_SAN_IPADDRESS)
+                        show_nul(value, size);
                 if (type == GNUTLS_SAN_DNSNAME)
                         take_dns(ret, value, wanted);
                 else if (type == GNUTLS_SAN_IPADDRESS)

@@ -257,7 +257,7 @@ static void judge_rest(struct examination *x) {
                 const struct diagnosed *one = &x->shown[i];
                 bool on_path = in_path(x, one);
 
-                if (on_path && i > 0 && one != x->path[0] && diagnosed_self_issued(one))
+                if (on_path && i > 0 && one != x->path[0] && as_anchor(x, one))
                         diagnosis_add(
                                 x->d, DIAGNOSIS_ROOT_SENT,
                                 "the root '%s' is sent along: harmless, and of no use, for who trusts it has it",

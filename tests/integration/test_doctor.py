@@ -167,6 +167,7 @@ class Pki:
         self.stranger = Authority("Stranger")
         self.root_file = base / "root.pem"
         self.root_file.write_bytes(pem(self.root.certificate))
+        self.other_file = base / "other.pem"
         self.env = {**cadtest.environment(), "HOME": str(base), "XDG_STATE_HOME": str(base), "SSL_CERT_FILE": "/nonexistent"}
 
     def run(self, *args, root=True, env=None, input=None):
@@ -208,10 +209,15 @@ def rsa_key(bits, exponent=65537):
 
 
 class Fault:
-    """@make: (pki) → (chain, key); @says: in the sentences; @args: of cactl doctor, PORT stands for the server's."""
+    """@make: (pki) → (chain, key); @says: in the sentences; @args: of cactl doctor; @by: kinds of device that refuse it, where that
+    is told."""
 
-    def __init__(self, make, codes, *says, exit=1, args=("--name", "nas.lan"), **server):
-        self.make, self.codes, self.says, self.exit, self.args, self.server = make, set(codes), says, exit, args, server
+    def __init__(self, make, codes, *says, exit=1, args=("--name", "nas.lan"), by=None, **server):
+        self.make, self.codes, self.says, self.exit, self.args, self.by, self.server = make, set(codes), says, exit, args, by, server
+
+
+DEVICES = {"chrome": "Chrome, Edge, browsers on Android", "firefox": "Firefox", "apple": "iPhones, iPads, Macs", "apps": "Android apps",
+           "java": "Java", "linux": "curl, OpenSSL, GnuTLS", "old": "old devices"}
 
 
 def leaf(*names, by="middle", chain=("middle",), **fields):
@@ -290,21 +296,58 @@ def forged(pki):
     return [certificate, pki.middle.certificate], key
 
 
+def weak_issuer(pki):
+    """Its own signature is as it should be, and its key is not."""
+    middle = Authority("Weak Issuer", pki.root, key=rsa_key(1024))
+    certificate, key = middle.issue("nas.lan")
+    return [certificate, middle.certificate], key
+
+
+def sha1_root(pki):
+    """A root's signature of itself proves nothing to anybody: it may be as weak as it likes."""
+    root = Authority("Old Root", digest=hashes.SHA1())
+    pki.other_file.write_bytes(pem(root.certificate))
+    certificate, key = root.issue("nas.lan")
+    return [certificate], key
+
+
+def rollover(pki):
+    """A CA's new key, signed by its old one: it is no root, and no CA more in the row (RFC 5280 §4.2.1.9), but for GnuTLS."""
+    newer = Authority("Test Issuer", pki.middle, path_length=0)
+    certificate, key = newer.issue("nas.lan")
+    return [certificate, newer.certificate, pki.middle.certificate], key
+
+
+def confined_below(pki):
+    """The root may issue for it, and an intermediate that is confined may not."""
+    middle = Authority("Narrow Issuer", pki.root, permit=["home.arpa"])
+    certificate, key = middle.issue("nas.lan")
+    return [certificate, middle.certificate], key
+
+
+def named_like_its_issuer(pki):
+    """Subject and issuer are the same, and it is not signed with its own key: not self-signed."""
+    certificate, key = pki.stranger.issue("nas.lan", cn="Stranger")
+    return [certificate, pki.stranger.certificate], key
+
+
+def heavy(modulus_bits, exponent_bits):
+    """An issuer whose key nobody would compute with: for its size, or for its exponent."""
+    def make(pki):
+        random_bits = random.Random(5).getrandbits
+        modulus = random_bits(modulus_bits) | 1 << modulus_bits - 1 | 1
+        exponent = random_bits(exponent_bits) | 1 << exponent_bits - 1 | 1
+        monster = Authority("Monster", pki.root, public=rsa.RSAPublicNumbers(exponent, modulus).public_key())
+        certificate, key = pki.stranger.issue("nas.lan", issuer=monster.name)
+        return [certificate, monster.certificate], key
+    return make
+
+
 def second_level(pki):
     """A CA below one that permits none (path length 0)."""
     lower = Authority("Too Deep", pki.middle)
     certificate, key = lower.issue("nas.lan")
     return [certificate, lower.certificate, pki.middle.certificate], key
-
-
-def monstrous(pki):
-    """An issuer whose key is of 16384 bits with an exponent as long."""
-    random_bits = random.Random(5).getrandbits
-    modulus = random_bits(16384) | 1 << 16383 | 1
-    public = rsa.RSAPublicNumbers((random_bits(16000) | 1 << 15999) | 1, modulus).public_key()
-    monster = Authority("Monster", pki.root, public=public)
-    certificate, key = pki.stranger.issue("nas.lan", issuer=monster.name)
-    return [certificate, monster.certificate], key
 
 
 def many_namesakes(pki):
@@ -318,39 +361,50 @@ UNKNOWN = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x
 HUGE = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x04\x82\x9c\x40" + b"x" * 40000), False)
 
 FAULTS = {
-    "a good server": Fault(leaf(), [], exit=0),
+    "a good server": Fault(leaf(), [], exit=0, by=""),
     "a good one with RSA": Fault(leaf(key=rsa_key(2048)), [], exit=0),
     "a good one by its address": Fault(leaf("127.0.0.1", "nas.lan"), [], exit=0, args=()),
     "a wildcard": Fault(leaf("*.nas.lan"), [], exit=0, args=("--name", "x.nas.lan")),
     "a peer for both": Fault(leaf(purposes=(EKU.SERVER_AUTH, EKU.CLIENT_AUTH)), [], exit=0, args=("--name", "nas.lan", "--purpose", "both")),
     "a server that wants a certificate": Fault(leaf(), ["client-certificate"], exit=0, wants=True),
+    "one that wants it in TLS 1.2, and hangs up": Fault(leaf(), ["client-certificate"], exit=0, wants=True, newest=ssl.TLSVersion.TLSv1_2),
+    "a root with SHA-1": Fault(sha1_root, [], exit=0, args=("--name", "nas.lan", "--other-root")),
+    "a client for any use": Fault(leaf(purposes=(EKU.ANY_EXTENDED_KEY_USAGE,)), [], exit=0, args=("--purpose", "client")),
+    "a client for what, unsaid": Fault(leaf(purposes=()), [], exit=0, args=("--purpose", "client")),
     # trust
     "untrusted root": Fault(leaf(by="stranger", chain=("stranger",)), ["root-untrusted"], "'Stranger'"),
     "unknown issuer": Fault(leaf(by="stranger", chain=()), ["issuer-unknown"], "'Stranger'", "'nas.lan'"),
     "self-signed": Fault(self_signed(), ["self-signed"], "'nas.lan'"),
     "self-signed CA for ten years": Fault(self_signed_ca, ["self-signed", "leaf-is-ca", "life-too-long", "purpose-missing", "name-only-cn"],
                                           "3650"),
-    "missing intermediate": Fault(leaf(chain=()), ["intermediate-missing"], "'Test Issuer'", args=("--name", "nas.lan", "--bundle")),
+    "missing intermediate": Fault(leaf(chain=()), ["intermediate-missing"], "'Test Issuer'", args=("--name", "nas.lan", "--bundle"),
+                                  by="firefox apps java linux old"),
     "CA made anew": Fault(namesake, ["signature-wrong"], "'Test Root'"),
     "forged": Fault(forged, ["signature-wrong"], "'Test Issuer'"),
+    "named like its issuer": Fault(named_like_its_issuer, ["root-untrusted"], "'Stranger'"),
     # order
-    "wrong order": Fault(long_way, ["chain-order"], "'Lower'", "number 3"),
+    "wrong order": Fault(long_way, ["chain-order"], "'Lower'", "number 3", by="old"),
     "root sent along": Fault(ordered([0, 1, 2]), ["root-sent"], "'Test Root'", exit=0),
     "a stray one": Fault(ordered([0, 3, 1]), ["chain-stray"], "'Stranger'", exit=0),
     # issuers
     "issuer is no CA": Fault(below(ca=False), ["issuer-not-ca"], "'Odd Issuer'"),
     "issuer may not sign": Fault(below(sign=False), ["issuer-key-usage"], "keyCertSign"),
     "issuer for clients alone": Fault(below(purposes=[EKU.CLIENT_AUTH]), ["issuer-purpose"], "serverAuth"),
+    "issuer for servers alone": Fault(below(purposes=[EKU.SERVER_AUTH]), ["issuer-purpose", "client-purpose"], "clientAuth",
+                                      args=("--purpose", "client")),
     "issuer expired": Fault(below(start=NOW - 100 * DAY, days=99), ["issuer-expired"], f"{NOW - DAY:%Y-%m-%d}"),
     "issuer from the future": Fault(below(start=NOW + 5 * DAY), ["issuer-not-yet-valid"], f"{NOW + 5 * DAY:%Y-%m-%d}"),
     "too many CAs": Fault(second_level, ["path-length"], "'Test Issuer'", "permits 0"),
+    "a CA with a new key": Fault(rollover, ["chain-refused"], "GnuTLS"),
     "outside the constraints": Fault(leaf("www.bank.com"), ["name-constraints"], "'www.bank.com'", "'Test Root'",
                                      args=("--name", "www.bank.com")),
+    "outside an intermediate's constraints": Fault(confined_below, ["name-constraints"], "'Narrow Issuer'", "home.arpa"),
     # names
     "another host": Fault(leaf("nas.lan", "nas2.lan"), ["name-mismatch"], "'printer.lan'", "nas.lan, nas2.lan", args=("--name", "Printer.LAN")),
     "another address": Fault(leaf("nas.lan", "192.168.1.5"), ["name-mismatch"], "'127.0.0.1'", "192.168.1.5", args=()),
     "an address as a DNS name": Fault(leaf(x509.DNSName("127.0.0.1"), "nas.lan"), ["ip-as-dns"], "127.0.0.1", args=()),
     "common name alone": Fault(nameless(), ["name-only-cn"], "'nas.lan'"),
+    "common name beside an address": Fault(leaf("192.168.1.5"), ["name-mismatch"], "common name alone"),
     "common name beside others": Fault(leaf("other.lan"), ["name-mismatch"], "common name alone"),
     "no name at all": Fault(nameless(cn=""), ["no-names"]),
     "a wildcard too wide": Fault(leaf("*.lan"), ["name-mismatch"], "*.lan", "wildcard"),
@@ -359,7 +413,7 @@ FAULTS = {
     "expired": Fault(leaf(start=NOW - 100 * DAY, days=90), ["expired"], f"{NOW - 10 * DAY:%Y-%m-%d}", "10 days ago"),
     "not yet valid": Fault(leaf(start=NOW + 3 * DAY), ["not-yet-valid"], f"{NOW + 3 * DAY:%Y-%m-%d}"),
     "expires soon": Fault(leaf(start=NOW - 88 * DAY, days=90), ["expires-soon"], f"{NOW + 2 * DAY:%Y-%m-%d}", exit=0),
-    "too long for Apple": Fault(leaf(days=826), ["life-too-long"], "826"),
+    "too long for Apple": Fault(leaf(days=826), ["life-too-long"], "826", by="apple"),
     "just not too long for Apple": Fault(leaf(start=NOW, days=824), [], exit=0),
     "the server's clock, or ours": Fault(leaf(start=NOW - 100 * DAY, days=90), ["expired", "clock-unclear"], f"{NOW - 50 * DAY:%Y-%m-%d}",
                                          date=NOW - 50 * DAY),
@@ -370,29 +424,32 @@ FAULTS = {
     "for servers, as a client": Fault(leaf(), ["client-purpose"], "serverAuth", args=("--purpose", "client")),
     "for code": Fault(leaf(purposes=(EKU.CODE_SIGNING,)), ["server-purpose", "client-purpose"], "codeSigning",
                       args=("--name", "nas.lan", "--purpose", "both")),
-    "for what, unsaid": Fault(leaf(purposes=()), ["purpose-missing"], "serverAuth"),
-    "for anything": Fault(leaf(purposes=(EKU.ANY_EXTENDED_KEY_USAGE,)), ["purpose-missing"], "anyExtendedKeyUsage"),
+    "for what, unsaid": Fault(leaf(purposes=()), ["purpose-missing"], "serverAuth", by="apple"),
+    "for anything": Fault(leaf(purposes=(EKU.ANY_EXTENDED_KEY_USAGE,)), ["purpose-missing"], "anyExtendedKeyUsage", by="firefox apple"),
     "key for encryption alone": Fault(leaf(key=rsa_key(2048), bits={"key_encipherment": True}), ["key-usage"], "keyEncipherment"),
-    "a CA as a server": Fault(leaf(ca=True), ["leaf-is-ca"], "'nas.lan'"),
+    "a CA as a server": Fault(leaf(ca=True), ["leaf-is-ca"], "'nas.lan'", by="firefox"),
     # keys and signatures
-    "RSA-1024": Fault(leaf(key=rsa_key(1024)), ["key-weak"], "1024"),
-    "RSA-768": Fault(leaf(key=rsa_key(768)), ["key-weak"], "768"),
+    "RSA-1024": Fault(leaf(key=rsa_key(1024)), ["key-weak"], "1024", by="apple linux"),
+    "RSA-1024 above": Fault(weak_issuer, ["key-weak"], "'Weak Issuer'", "1024"),
+    "RSA-768": Fault(leaf(key=rsa_key(768)), ["key-weak"], "768", by=" ".join(DEVICES)),
     "RSA with exponent 3": Fault(leaf(key=rsa_key(2048, 3)), ["key-unsafe"], "exponent", exit=0),
-    "SHA-1": Fault(leaf(digest=hashes.SHA1()), ["signature-sha1"], "SHA1"),
+    "SHA-1": Fault(leaf(digest=hashes.SHA1()), ["signature-sha1"], "SHA1", by="chrome firefox apple apps linux"),
     "SHA-1 above": Fault(below(digest=hashes.SHA1()), ["signature-sha1"], "'Odd Issuer'"),
-    "Ed25519": Fault(leaf(key=ed25519.Ed25519PrivateKey.generate), ["key-type"], "Ed25519"),
+    "Ed25519": Fault(leaf(key=ed25519.Ed25519PrivateKey.generate), ["key-type"], "Ed25519", by="chrome firefox apple apps old"),
     "signed with Ed25519": Fault(below(key=ed25519.Ed25519PrivateKey.generate), ["signature-type"], "Ed25519"),
-    "P-521": Fault(leaf(key=lambda: ec.generate_private_key(ec.SECP521R1())), ["key-type"], "P-521"),
+    "P-521": Fault(leaf(key=lambda: ec.generate_private_key(ec.SECP521R1())), ["key-type"], "P-521", by="chrome"),
     "an unknown critical extension": Fault(leaf(extra=UNKNOWN), ["unknown-critical"]),
     # TLS
-    "TLS 1.0": Fault(leaf(), ["tls-old"], "TLS1.0", newest=ssl.TLSVersion.TLSv1),
+    "TLS 1.0": Fault(leaf(), ["tls-old"], "TLS1.0", by="chrome firefox apple apps java linux", newest=ssl.TLSVersion.TLSv1),
     "TLS 1.1": Fault(leaf(), ["tls-old"], "TLS1.1", newest=ssl.TLSVersion.TLSv1_1),
     "TLS 1.2": Fault(leaf(), [], exit=0, newest=ssl.TLSVersion.TLSv1_2),
     # hostile
     "eleven certificates": Fault(deep(10), ["chain-long", "root-untrusted"], "11 certificates"),
     "an endless chain": Fault(many_namesakes, ["chain-long", "chain-oversized", "signature-wrong"], "151 certificates"),
     "a huge certificate": Fault(leaf(extra=HUGE), ["chain-oversized"], "KiB"),
-    "a monstrous key": Fault(monstrous, ["key-oversized"], "'Monster'"),
+    "a key too large": Fault(heavy(16384, 17), ["key-oversized"], "'Monster'"),
+    "an exponent too large": Fault(heavy(2048, 2000), ["key-oversized"], "'Monster'"),
+    "a NUL in a name": Fault(leaf(x509.DNSName("nas.lan\0.evil.lan"), cn="x"), ["name-mismatch"], "it is for nas.lan?.evil.lan"),
 }
 
 
@@ -400,7 +457,9 @@ FAULTS = {
 def test_each_fault_is_found_and_named(pki, fault, tmp_path):
     chain, key = fault.make(pki)
     root = True
-    args = [one for one in fault.args if one != "--bundle"]
+    args = [one for one in fault.args if one not in ("--bundle", "--other-root")]
+    if "--other-root" in fault.args:
+        root = pki.other_file
     if "--bundle" in fault.args:        # the root, and an intermediate that is known
         root = tmp_path / "bundle.pem"
         root.write_bytes(pem(pki.root.certificate, pki.middle.certificate))
@@ -408,6 +467,8 @@ def test_each_fault_is_found_and_named(pki, fault, tmp_path):
         code, seen = pki.look(f"127.0.0.1:{server.port}", *args, root=root)
     assert codes(seen) == fault.codes, seen
     assert code == fault.exit, seen
+    if fault.by is not None:
+        assert {row["device"] for row in seen["devices"] if row["refuses"]} == {DEVICES[one] for one in fault.by.split()}, seen
     for text in fault.says:
         assert text in texts(seen), seen
     for finding in seen["findings"]:
@@ -546,7 +607,7 @@ def test_servers_that_stall_are_findings_in_bounded_time(pki, tmp_path):
     (warnings, "tls-failed", "fails"),
     (plain_http, "not-tls", "HTTP/1.1 400 Bad Reques"),
     (ssh, "not-tls", "SSH-2.0-OpenSSH_9.2"),
-    (hanging_up, "tls-failed", "fails"),
+    (hanging_up, "tls-failed", "hangs up"),
     (alert, "tls-failed", "Handshake failed"),
     (noise, "tls-failed", "fails"),
 ], ids=lambda value: getattr(value, "__name__", None))
@@ -709,11 +770,68 @@ def test_a_good_server_is_told_by_each_kind_of_device(pki, good, tmp_path):
 
 
 def test_names_out_of_a_certificate_do_not_get_into_a_command(pki, tmp_path):
-    certificate, key = pki.stranger.issue("nas.lan", x509.DNSName("$(reboot).lan"), x509.DNSName("-x.lan"))
     file = tmp_path / "nas.pem"
-    file.write_bytes(pem(certificate))
-    _, seen = pki.look(file)
-    assert not any("reboot" in finding["mend"] or " -x" in finding["mend"] for finding in seen["findings"]), seen
+    for evil in ([x509.DNSName("$(reboot).lan"), x509.DNSName("-x.lan")],           # no names
+                 [x509.RFC822Name("-x@nas.lan"), x509.RFC822Name("`reboot`@nas.lan"), x509.UniformResourceIdentifier("http://nas.lan/$(reboot)")]):
+        certificate, _ = pki.stranger.issue("nas.lan", *evil)
+        file.write_bytes(pem(certificate))
+        _, seen = pki.look(file)
+        assert not any("reboot" in finding["mend"] or " -x" in finding["mend"] for finding in seen["findings"]), seen
+
+
+def test_a_command_is_for_whose_certificate_it_is_and_for_its_purpose(pki, tmp_path):
+    """One of our own CA is renewed; anybody else's is replaced by a new one, of the kind that is asked about."""
+    certificate, _ = pki.middle.issue("nas.lan", start=NOW - 100 * DAY, days=90, purposes=(EKU.SERVER_AUTH, EKU.CLIENT_AUTH))
+    file = tmp_path / "nas.pem"
+    file.write_bytes(pem(certificate, pki.middle.certificate))
+    others = {"root": None, "env": {"SSL_CERT_FILE": str(pki.root_file)}}
+    for purpose, more, wanted in (("server", {}, "cactl cert renew "), ("server", others, "cactl issue nas.lan"),
+                                  ("client", others, "cactl issue --client nas.lan"), ("both", others, "cactl issue --peer nas.lan")):
+        _, seen = pki.look(file, "--purpose", purpose, **more)
+        assert codes(seen) == {"expired"} and seen["findings"][0]["mend"].startswith(wanted), seen
+
+
+def test_a_certificate_of_no_server_says_so(pki, tmp_path):
+    certificate, _ = pki.middle.issue(x509.RFC822Name("anna@nas.lan"))
+    (tmp_path / "anna.pem").write_bytes(pem(certificate, pki.middle.certificate))
+    code, seen = pki.look(tmp_path / "anna.pem")
+    assert (code, codes(seen)) == (1, {"name-mismatch"}) and "anna@nas.lan" in texts(seen), seen
+
+
+def test_the_json_has_what_the_guide_promises(pki, tmp_path):
+    certificate, key = pki.middle.issue("nas.lan", days=1000)
+    with tls_server(tmp_path, [certificate, pki.middle.certificate], key, newest=ssl.TLSVersion.TLSv1_3) as server:
+        _, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan")
+    assert set(seen) == {"subject", "verdict", "text", "address", "tls", "findings", "devices", "unchecked", "chain"}
+    assert (seen["subject"], seen["address"], seen["tls"], seen["verdict"]) == (f"127.0.0.1:{server.port}", "127.0.0.1", "TLS1.3", "some-refuse")
+    finding, = seen["findings"]
+    assert set(finding) == {"code", "severity", "title", "text", "refused_by", "mend"}
+    assert (finding["severity"], finding["title"], finding["refused_by"]) == ("some-refuse", "good for too long", DEVICES["apple"])
+    assert len(seen["devices"]) == len(DEVICES) and len(seen["chain"]) == 2
+
+
+def test_a_server_is_asked_for_the_name_and_for_no_address(pki, good, tmp_path):
+    """RFC 6066 §3: literal addresses are not permitted in server_name."""
+    asked = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (tmp_path / "server.pem").write_bytes(pem(good[0], pki.middle.certificate) + key_pem(good[1]))
+    context.load_cert_chain(tmp_path / "server.pem")
+    context.sni_callback = lambda _, name, __: asked.append(name)
+
+    def serve(peer, closing):
+        with context.wrap_socket(peer, server_side=True) as session:
+            session.recv(16)
+    with Listener(serve) as server:
+        pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan")
+        pki.look(f"127.0.0.1:{server.port}")
+    assert asked == ["nas.lan", None]
+
+
+def test_a_root_that_is_named_is_the_only_one(pki, good, tmp_path):
+    (tmp_path / "stranger.pem").write_bytes(pem(pki.stranger.certificate))
+    (tmp_path / "nas.pem").write_bytes(pem(good[0], pki.middle.certificate))
+    code, seen = pki.look(tmp_path / "nas.pem", root=tmp_path / "stranger.pem", env={"SSL_CERT_FILE": str(pki.root_file)})
+    assert (code, codes(seen)) == (1, {"root-untrusted"}), seen
 
 
 def test_the_system_may_trust_it(pki, good, tmp_path):
@@ -724,10 +842,13 @@ def test_the_system_may_trust_it(pki, good, tmp_path):
         assert (code, codes(seen)) == (1, {"root-untrusted"}), seen
 
 
-def test_the_guide_has_every_code():
+def test_the_guide_has_every_code_and_how_grave_it_is():
     top = pathlib.Path(__file__).resolve().parents[2]
-    there = re.findall(r'^        \[DIAGNOSIS_\w+\] =\s+\{ "([a-z0-9-]+)", "([^"]+)"', (top / "lib/pki/diagnosis.c").read_text(), re.MULTILINE)
-    told = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \| [a-z ]+ \|$", (top / "docs/guides/doctor.md").read_text(), re.MULTILINE)
+    there = re.findall(r'^        \[DIAGNOSIS_\w+\] =\s+\{ "([a-z0-9-]+)", "([^"]+)", DIAGNOSIS_([A-Z]+),', (top / "lib/pki/diagnosis.c").read_text(),
+                       re.MULTILINE)
+    grades = {"refused": "REFUSED", "some refuse": "SOME", "warning": "WARNING", "note": "NOTE"}
+    told = [(code, title, grades[grade]) for code, title, grade in
+            re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \| ([a-z ]+) \|$", (top / "docs/guides/doctor.md").read_text(), re.MULTILINE)]
     assert len(there) > 50 and told == there
 
 
@@ -771,6 +892,9 @@ def test_a_server_of_the_ca_is_fine_but_for_this_machine(pki, ca, tmp_path):
     with tls_server(tmp_path, [nas.chain, *nas.rest], nas.key) as server:
         code, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan", root=None, env=by_socket(ca))
         assert (code, codes(seen), seen["unchecked"]) == (0, {"root-not-installed"}, []), seen
+        # a CA on this machine has the same clock, and is no witness
+        code, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan", "--time", "400d", root=None, env=by_socket(ca))
+        assert (code, codes(seen)) == (1, {"expired", "root-not-installed"}), seen
         code, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan", root=None,
                               env={**by_socket(ca), "SSL_CERT_FILE": str(pki.base / "ca.pem")})
         assert (code, codes(seen)) == (0, set()), seen
@@ -800,6 +924,19 @@ def test_revoked_by_the_cas_word_and_by_its_crl(pki, ca, tmp_path):
         ca.wait_until(lambda: "says the CRL" in texts(pki.look(file, root=pki.base / "ca.pem")[1]), 10, "the CRL does not say so")
         code, seen = pki.look(file, root=pki.base / "ca.pem")
         assert (code, codes(seen)) == (1, {wanted}), seen
+
+
+def test_what_the_ca_does_not_know_is_told_and_not_of_the_ca_itself(pki, ca, tmp_path):
+    """Signed with keys stolen from its folder; the root and the intermediate are in no list of certificates either."""
+    folder, thief, file = ca.state / "signer" / "ca", object.__new__(Authority), tmp_path / "nas.pem"
+    middle = x509.load_pem_x509_certificate((folder / "int-1.crt").read_bytes())
+    thief.name, thief.key = middle.subject, serialization.load_pem_private_key((folder / "int-1.key").read_bytes(), None)
+    file.write_bytes(pem(thief.issue("nas.lan")[0], middle))
+    code, seen = pki.look(file, root=pki.base / "ca.pem", env=by_socket(ca))
+    assert (code, codes(seen)) == (0, {"not-in-ca"}), seen
+    for own in ("root.crt", "int-1.crt"):
+        _, seen = pki.look(folder / own, root=pki.base / "ca.pem", env=by_socket(ca))
+        assert "leaf-is-ca" in codes(seen) and "not-in-ca" not in codes(seen), seen
 
 
 def test_a_key_of_two_certificates(pki, ca, tmp_path):
@@ -907,7 +1044,7 @@ def test_a_crl_without_end_is_left(pki, tmp_path):
         file.write_bytes(pem(certificate, pki.middle.certificate))
         start = time.monotonic()
         code, seen = pki.look(file)
-        assert (code, seen["findings"]) == (0, []) and any("the CRL at" in text for text in seen["unchecked"]), seen
+        assert (code, seen["findings"]) == (0, []) and any("more than 16 MiB" in text for text in seen["unchecked"]), seen
         assert time.monotonic() - start < BOUND_S
         # nobody's CRL but that of our own root is fetched
         certificate, _ = pki.stranger.issue("nas.lan", extra=(place, False))
