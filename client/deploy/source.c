@@ -14,13 +14,14 @@
 #include "client/ask.h"
 #include "client/files.h"
 #include "client/output.h"
+#include "client/system_roots.h"
 #include "lib/base/file.h"
 #include "lib/base/settings.h"
 #include "lib/base/text.h"
 
 #define SOURCE_FILES_MAX 8
 #define PASSWORD_MAX 1024
-#define BUNDLE_MAX (8u * 1024u * 1024u)
+#define ROOT_MAX (1024u * 1024u) /* bytes of the file with the enrolled CA's root */
 #define KEY_SUFFIX "-key.pem"
 
 struct source {
@@ -234,20 +235,16 @@ static int collect(struct source *s, const struct target *t, struct credential_p
 
 /* The enrolled CA's, then what the system trusts. */
 static int seek_roots(struct credential_parts *parts, struct error *err) {
+        CAD_AUTO(buffer_done) struct buffer path = { 0 };
         CAD_AUTO(buffer_done) struct buffer own = { 0 };
-        const char *bundles[] = { NULL, "/etc/ssl/certs/ca-certificates.crt",
-                                  "/etc/pki/tls/certs/ca-bundle.crt" };
+        CAD_AUTO(buffer_done) struct buffer system = { 0 };
 
-        buffer_format(&own, "%s/root.pem", target_conf_folder());
-        bundles[0] = buffer_string(&own);
-        for (size_t i = 0; i < ARRAY_SIZE(bundles); i++) {
-                CAD_AUTO(buffer_done) struct buffer bundle = { 0 };
-
-                if (file_read(AT_FDCWD, bundles[i], FILE_PUBLIC, BUNDLE_MAX, &bundle, NULL) == 0 &&
-                    credential_parts_seek(parts, buffer_bytes(&bundle), err) < 0)
-                        return -1;
-        }
-        return 0;
+        buffer_format(&path, "%s/root.pem", target_conf_folder());
+        if (file_read(AT_FDCWD, buffer_string(&path), FILE_PUBLIC, ROOT_MAX, &own, NULL) == 0 &&
+            credential_parts_seek(parts, buffer_bytes(&own), err) < 0)
+                return -1;
+        system_roots_read(/* named= */ NULL, &system);
+        return system.size ? credential_parts_seek(parts, buffer_bytes(&system), err) : 0;
 }
 
 static int arrange(struct source *s, const struct target *t, struct credential **ret,

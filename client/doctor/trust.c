@@ -10,20 +10,10 @@
 #include "client/files.h"
 #include "client/http.h"
 #include "client/output.h"
+#include "client/system_roots.h"
 #include "doctor.h"
-#include "lib/base/file.h"
 #include "lib/base/text.h"
 #include "lib/pki/cert.h"
-
-#include <fcntl.h>
-
-#define BUNDLE_MAX (4u * 1024 * 1024) /* octets; Debian's has 220 KiB */
-
-/* Debian and Arch; Fedora. */
-static const char *const bundles[] = {
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/tls/certs/ca-bundle.crt",
-};
 
 static bool is_root(struct bytes der) {
         struct cert cert;
@@ -91,26 +81,14 @@ static bool names_as_issuer(struct bytes name, const struct pile *pile) {
         return false;
 }
 
-static void read_system(struct buffer *ret) {
-        const char *named = getenv("SSL_CERT_FILE"); /* as OpenSSL and curl take it */
-
-        if (named && *named) {
-                (void) file_read(AT_FDCWD, named, FILE_ANY_OWNER, BUNDLE_MAX, ret, /* err= */ NULL);
-                return;
-        }
-        for (size_t i = 0; i < ARRAY_SIZE(bundles); i++)
-                if (file_read(AT_FDCWD, bundles[i], FILE_ANY_OWNER, BUNDLE_MAX, ret,
-                              /* err= */ NULL) == 0)
-                        return;
-}
-
 /* Of the system's roots, those that somebody names as issuer. */
 static void take_system(struct doctor *doctor) {
         CAD_AUTO(pile_done) struct pile pile = { 0 };
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        const char *named = getenv("SSL_CERT_FILE"); /* as OpenSSL and curl take it */
         struct cert cert;
 
-        read_system(&text);
+        system_roots_read(named && *named ? named : NULL, &text);
         (void) pile_add_pem(&pile, buffer_bytes(&text));
         for (size_t i = 0; i < pile.count; i++) {
                 if (cert_read(pile.items[i], &cert, /* err= */ NULL) < 0 ||

@@ -21,7 +21,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import cadtest
 import https
@@ -67,8 +67,9 @@ def java_store():
         yield (base / "cacerts").read_bytes()
 
 
-def root_pem(name, key=None, issuer=None, confined=True, is_ca=True, days=(-1, 100), digest=hashes.SHA256(), usage=None):
-    """(PEM, key) of a root, or of what is none."""
+def root_pem(name, key=None, issuer=None, confined=True, is_ca=True, days=(-1, 100), digest=hashes.SHA256(), usage=None, signer=None,
+             server=None):
+    """(PEM, key) of a root, or of what is none. @server: a name for a server's certificate."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now, (first, last) = datetime.datetime.utcnow(), days
@@ -85,7 +86,10 @@ def root_pem(name, key=None, issuer=None, confined=True, is_ca=True, days=(-1, 1
     if confined:
         builder = builder.add_extension(x509.NameConstraints([x509.DNSName("lan"), x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))], None),
                                         critical=True)
-    return builder.sign(key, digest).public_bytes(serialization.Encoding.PEM), key
+    if server:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(server)]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    return builder.sign(signer or key, digest).public_bytes(serialization.Encoding.PEM), key
 
 
 def sha256(pem):
@@ -244,25 +248,34 @@ def p11kit():
         pytest.skip("trust is not installed: p11-kit")
 
 
-@pytest.mark.parametrize("anchors, bundle, words", [
-    ("/etc/pki/ca-trust/source/anchors", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "extract"),
-    ("/etc/ca-certificates/trust-source/anchors", "/etc/ca-certificates/extracted/tls-ca-bundle.pem", ""),
-], ids=["fedora", "arch"])
-def test_fedora_and_arch_go_their_way_with_the_real_p11_kit(folder, p11kit, anchors, bundle, words):
-    """update-ca-trust is a script there that calls p11-kit in this way."""
-    pem, _ = root_pem("Fedora CA")
+@pytest.mark.parametrize("anchors, bundle, program, words, link", [
+    ("/etc/pki/ca-trust/source/anchors", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "update-ca-trust", "extract",
+     "/etc/pki/tls/certs/ca-bundle.crt"),
+    ("/etc/ca-certificates/trust-source/anchors", "/etc/ca-certificates/extracted/tls-ca-bundle.pem", "update-ca-trust", "",
+     "/etc/ssl/certs/ca-certificates.crt"),
+    ("/etc/pki/trust/anchors", "/var/lib/ca-certificates/ca-bundle.pem", "update-ca-certificates", "", "/etc/ssl/ca-bundle.pem"),
+], ids=["fedora", "arch", "opensuse"])
+def test_other_systems_go_their_way_with_the_real_p11_kit(folder, p11kit, anchors, bundle, program, words, link):
+    """The update program is a script there that calls p11-kit in this way; @link: where programs look for the bundle."""
+    pem, key = root_pem("Fedora CA")
+    leaf, _ = root_pem("nas.lan", issuer="Fedora CA", is_ca=False, confined=False, signer=key, server="nas.lan")
     with machine.Machine(folder) as there:
-        there.path(anchors).mkdir(parents=True)
-        there.path(bundle).parent.mkdir(parents=True)
+        for path in (anchors, str(pathlib.Path(bundle).parent), str(pathlib.Path(link).parent)):
+            there.path(path).mkdir(parents=True, exist_ok=True)
+        there.path(link).symlink_to(bundle)
         there.write("/etc/pkcs11/modules/p11-kit-trust.module",
                     f"module: p11-kit-trust.so\ntrust-policy: yes\nx-init-reserved: paths='{pathlib.Path(anchors).parent}'\n")
-        there.program("update-ca-trust", f'echo "$0 $*" >>/argv\nexec trust extract --format=pem-bundle --filter=ca-anchors --overwrite '
-                                         f'--purpose server-auth {bundle}\n')
+        there.program(program, f'echo "$0 $*" >>/argv\nexec trust extract --format=pem-bundle --filter=ca-anchors --overwrite '
+                               f'--purpose server-auth {bundle}\n')
         there.write("/root.pem", pem.decode())
+        there.write("/nas.pem", leaf.decode())
+        assert there.cactl("doctor", "/nas.pem").returncode == 1
         install = there.cactl("trust", "install", "--root", "/root.pem", "--json")
         assert install.returncode == 0, install.stdout + install.stderr
         assert states(install) == {bundle: "installed"} and sha256(pem) in map(sha256, pems(there.path(bundle).read_text()))
-        assert there.path("/argv").read_text().split() == ["/usr/local/sbin/update-ca-trust", *words.split()]
+        assert there.path("/argv").read_text().split() == [f"/usr/local/sbin/{program}", *words.split()]
+        doctor = there.cactl("doctor", "/nas.pem")
+        assert doctor.returncode == 0, doctor.stdout        # it finds the bundle, too
         removed = there.cactl("trust", "remove", "--root", "/root.pem", "--json")
         assert removed.returncode == 0 and states(removed) == {bundle: "absent"}
         assert not list(there.path(anchors).iterdir())
