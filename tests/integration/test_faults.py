@@ -213,15 +213,17 @@ def test_whoever_publishes_has_all_that_was_revoked_before(ca):
     assert not wrong, f"{len(wrong)} were revoked, published, and not on the CRL"
 
 
-def test_a_number_that_only_the_signer_remembers_holds_no_crl_up(own):
-    """cad.db and the CRLs are of before, and numbers were used faster than seconds passed: the signer chooses the next one."""
+@pytest.mark.parametrize("who", ["the signer", "the CRL"])
+def test_a_number_that_one_alone_remembers_holds_no_crl_up_and_is_not_used_again(own, who):
+    """All else is of before, and numbers were used faster than seconds passed: the signer chooses the next one, or cad from the CRL."""
     own.start()
     wait_for_crl(own)
     serial = issue(own)
     assert own.stop() == 0
     kept = own.base / "kept"
     kept.mkdir()
-    for path in [*own.state.glob("cad.db*"), own.state / "crl"]:
+    forgotten = [*own.state.glob("cad.db*"), *([own.state / "crl"] if who == "the signer" else own.state.glob("signer/mark"))]
+    for path in forgotten:
         (shutil.copytree if path.is_dir() else shutil.copy)(path, kept / path.name)
     own.start()
     for _ in range(25):
@@ -229,11 +231,14 @@ def test_a_number_that_only_the_signer_remembers_holds_no_crl_up(own):
     last = number(crl(own))
     assert last > time.time() + 5, "the numbers are not ahead of the clock, so nothing is proved"
     assert own.stop() == 0
-    shutil.rmtree(own.state / "crl")
     for path in own.state.glob("cad.db*"):
         path.unlink()
-    for path in kept.iterdir():
-        (shutil.copytree if path.is_dir() else shutil.copy)(path, own.state / path.name)
+    if who == "the signer":
+        shutil.rmtree(own.state / "crl")
+    else:
+        (own.state / "signer" / "log").unlink()
+    for path in forgotten:
+        (shutil.copytree if (kept / path.name).is_dir() else shutil.copy)(kept / path.name, path)
     own.start()
     revoke(own, serial).expect(200)
     own.wait_until(lambda: on_crl(own, serial), SEEN_S, "the revocation is not published")

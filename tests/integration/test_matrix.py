@@ -4,12 +4,15 @@ The calls are the rows of cad's own route table (the program list-routes has it 
 expectation for fails here. What is expected is written down below by hand, from the documents and not from the code.
 """
 
+import contextlib
+import hashlib
 import itertools
 import json
 import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import ssl
 import subprocess
 import tempfile
@@ -17,6 +20,7 @@ import time
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -443,6 +447,43 @@ def test_a_key_that_is_out_proves_nothing(people):
     people.ca.post(f"/v1/certificates/{twin}/revoke", {"reason": "key_compromise"}).expect(200)
     problem = https.request(people.ca, "GET", "/v1/health", who=who).expect(401).json
     assert "compromised" in problem["detail"]
+
+
+def test_a_stolen_issuers_key_makes_nobody_known_and_is_out_when_it_is_known():
+    """What it signs beside the CA is not in the store; from when it is known to be out, nothing of it counts."""
+    def get(who):
+        answer = https.request(ca, "GET", "/v1/health", who=who)
+        return answer.status, answer.json.get("detail", "")
+
+    with cadtest.Daemon(tcp=True) as ca:
+        real = https.identity(ca, "device", "dev.lan")
+        issuer = x509.load_pem_x509_certificate(real.answer["chain"].encode())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dev.lan")])
+        stolen = serialization.load_pem_private_key((ca.state / "signer" / "ca" / "int-1.key").read_bytes(), None)
+        for serial, why in ((int(real.serial, 16), "another one with its serial number"), (int(real.serial, 16) ^ 1, "knows no certificate")):
+            key = ec.generate_private_key(ec.SECP256R1())
+            builder = x509.CertificateBuilder(issuer.subject, name, key.public_key(), serial).not_valid_before(
+                issuer.not_valid_before).not_valid_after(issuer.not_valid_after)
+            for extension in (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), x509.AuthorityKeyIdentifier(
+                    issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest, None, None)):
+                builder = builder.add_extension(extension, False)
+            status, said = get(https.Identity(ca.base, https.pem(builder.sign(stolen, hashes.SHA256())), key))
+            assert status == 401 and why in said, said
+        assert get(real)[0] == 200
+        assert ca.stop() == 0
+        with contextlib.closing(sqlite3.connect(ca.state / "cad.db")) as db, db:
+            db.execute("INSERT INTO compromised_keys VALUES (?, x'01', 0)", (hashlib.sha256(issuer.public_key().public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).digest(),))
+        ca.start()
+        status, said = get(real)
+        assert status == 401 and "issuer was compromised" in said, said
+
+
+def test_who_turns_out_to_have_no_role_is_refused_before_the_body_is_read(people):
+    """A client certificate might have any role until it is looked up; then the handler does not begin."""
+    for caller in ("cert:device", "cert:reader"):
+        answer = people.ask(caller, "POST", "/v1/tokens", b"no JSON", who=people.identity(caller))
+        assert answer.status == 403, answer
 
 
 WHY = {"bad:revoked": "revoked", "bad:held": "on hold", "bad:other CA": "another CA", "bad:other CA with our names": "signature",

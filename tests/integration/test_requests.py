@@ -136,6 +136,8 @@ def test_a_device_hands_in_waits_and_gets_its_certificate(ca):
     assert mine["status"] == "waiting" and mine["names"] == ["nas.lan", "www.nas.lan"] and mine["profile"] == "server"
     assert mine["spki"] == hashlib.sha256(key.spki).hexdigest() and mine["key"] == "ECDSA P-256"
     assert poll(ca, mine).expect(200).json == mine
+    others = [hand_in(ca, nas(), source="127.3.2.1").expect(202).json["id"] for _ in range(2)]
+    assert all(len({id[at:at + 8] for id in (mine["id"], *others)}) == 3 for at in (0, 8, 16, 24))        # random, all of it
 
     seen, = [row for row in listed(ca, "&status=waiting") if row["code"] == mine["code"]]
     assert seen["source"] == "127.3.2.1" and "id" not in seen

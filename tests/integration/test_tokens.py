@@ -128,6 +128,8 @@ def test_an_expired_token_is_refused(ca):
     time.sleep(1.1)
     assert "expired" in refused(enrol(ca, token, "nas.lan"), 401, "token-spent")["detail"]
     assert show(ca, token)["status"] == "expired"
+    # whoever shows a credential shows a good one, whatever is asked
+    refused(ca.get("/v1/health", **bearer(token)), 401, "token-spent")
 
 
 def test_tokens_are_listed_by_pages_the_newest_first(ca):
