@@ -1,8 +1,8 @@
 """A signer that lies: stands between cad and the real cad-signer, and changes what comes back.
 
 The test puts a copy of cad into a directory of its own, and install() puts this beside it under the
-name cad-signer. All is passed on as it is but certificates: what is done with those is the word in the
-file `way`, looked up in WAYS. It has the CA's keys, so that what it changes is signed anew: only what
+name cad-signer. All is passed on as it is but certificates and CRLs of int-1: what is done with those is the
+word in the file `way`, looked up in WAYS and CRLS. It has the CA's keys, so that what it changes is signed anew: only what
 was changed is wrong.
 """
 
@@ -26,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-CERTIFICATE, ERROR, STATUS_OK, HELLO_OK = 66, 127, 67, 65
+CERTIFICATE, ERROR, STATUS_OK, HELLO_OK, CRL_OK = 66, 127, 67, 65, 68
 DAY = 86400
 LATE_S = 4                      # later than cad waits
 
@@ -276,6 +276,36 @@ WAYS = {**GOOD,
         "swapped": swap, "a wrong signature": bad_signature}
 
 
+# -- CRLs --------------------------------------------------------------------------------------
+
+def crl_anew(relay, whole, old, new):
+    """@old is @new in it, and it is signed anew."""
+    (_, body, _), = der.split(whole)
+    (_, _, tbs), (_, _, algorithm), _ = der.split(body)
+    assert tbs.count(old) == 1
+    tbs = tbs.replace(old, new)
+    return der.seq(tbs, algorithm, der.bits(relay.key("int-1").sign(tbs, ec.ECDSA(hashes.SHA256()))))
+
+
+def first_serial(whole):
+    serial = min(entry.serial_number for entry in x509.load_der_x509_crl(whole))
+    return der.integer(serial), der.integer(serial ^ 1)
+
+
+def next_number(whole):
+    number = x509.load_der_x509_crl(whole).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    return der.integer(number), der.integer(number ^ 1)
+
+
+# name: what becomes of the CRL. The first is good.
+CRLS = {
+    "a CRL signed anew": lambda relay, whole: crl_anew(relay, whole, *[first_serial(whole)[0]] * 2),
+    "another entry": lambda relay, whole: crl_anew(relay, whole, *first_serial(whole)),
+    "another number": lambda relay, whole: crl_anew(relay, whole, *next_number(whole)),
+    "another's signature": lambda relay, whole: whole[:-1] + bytes([whole[-1] ^ 1]),
+}
+
+
 # -- The process ---------------------------------------------------------------------------------
 
 def take(sock):
@@ -315,13 +345,23 @@ class Relay:
         self.process.wait(10)
         os._exit(0)
 
-    def changed(self, data):
+    def changed(self, data, files):
         """The frames in place of one of the real signer's."""
         length, version, kind, reserved, number = struct.unpack(">IBBHI", data[:12])
-        if kind != CERTIFICATE:
+        way = (self.folder / "way").read_text()
+        if kind == CRL_OK and way in CRLS and signertest.fields_of(data)[0] == b"int-1":
+            return [self.changed_crl(data, number, files, CRLS[way])]
+        if kind != CERTIFICATE or way in CRLS:
             return [data]
         issuer, leaf = signertest.fields_of(data)
-        return WAYS[(self.folder / "way").read_text()](self, number, issuer.decode(), leaf)
+        return WAYS[way](self, number, issuer.decode(), leaf)
+
+    def changed_crl(self, data, number, files, change):
+        """The frame, and in place of the file beside it another."""
+        whole = change(self, signertest.read_all(files[0]))
+        os.close(files.pop())
+        files.append(signertest.memfd(whole))
+        return signertest.frame(CRL_OK, number, *signertest.fields_of(data)[:2], len(whole))
 
     def run(self):
         while True:
@@ -338,7 +378,7 @@ class Relay:
                 data, files = take(self.signer)
                 if not data:
                     self.end()
-                for frame in self.changed(data):
+                for frame in self.changed(data, files):
                     if frame:
                         give(self.cad, frame, files)
                         files = []

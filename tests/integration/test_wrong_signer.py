@@ -106,6 +106,27 @@ def test_a_wrong_signature_is_noticed(ca, told):
     check_refused(ca, before, {500})    # not only the first: each one until one is right
 
 
+@pytest.mark.parametrize("way", fakesigner.CRLS)
+def test_another_crl_than_asked_for_is_not_published(ca, told, way):
+    def crl():
+        return ca.get("/crl/int-1.crl").expect(200).body
+
+    ca.post(f"/v1/certificates/{wish(ca).expect(201).json['serial']}/revoke", {}).expect(200)
+    ca.post("/v1/crls", {}).expect(200)
+    before = crl()
+    told(way)
+    if way == "a CRL signed anew":      # not wrong: the others prove something
+        ca.post("/v1/crls", {}).expect(200)
+        assert crl() != before
+        return
+    answer = ca.post("/v1/crls", {}).expect(500)
+    assert answer.type == "application/problem+json" and crl() == before
+    assert "crl" in [check["name"] for check in ca.get("/v1/health").json["checks"] if check["status"] != "ok"]
+    fakesigner.say(ca.folder, "honest")
+    ca.post("/v1/crls", {}).expect(200)
+    assert crl() != before
+
+
 def test_an_answer_that_came_late_is_nobodys(ca, told):
     before = rows(ca)
     told("an answer that is late")
