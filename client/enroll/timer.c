@@ -3,8 +3,11 @@
  */
 #include "client/enroll/timer.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "client/output.h"
 #include "client/run.h"
@@ -25,13 +28,24 @@ static unsigned minute_of_host(void) {
         return digest[0] % 60u;
 }
 
+/* Where it is: cron looks into /usr/bin and /bin alone, and '%' ends its line. */
+static const char *own_path(char *out, size_t size) {
+        ssize_t n = readlink("/proc/self/exe", out, size - 1);
+
+        if (n <= 0)
+                return "cactl";
+        out[n] = '\0';
+        return out[strcspn(out, " %\t\n")] ? "cactl" : out;
+}
+
 static void cron_line(const char *conf, struct buffer *out) {
         unsigned minute = minute_of_host();
+        char path[PATH_MAX];
 
         buffer_format(out, "%u * * * * root ", minute);
         if (!text_equal(conf, CAD_CONFIG_DIR))
                 buffer_format(out, "CACTL_CONFIG_DIR=%s ", conf);
-        buffer_text(out, "cactl renew >/dev/null");
+        buffer_format(out, "%s renew >/dev/null", own_path(path, sizeof(path)));
 }
 
 static void say_cron(const struct client *c, const char *why, const char *conf) {

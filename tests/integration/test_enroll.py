@@ -83,6 +83,7 @@ def test_with_a_token_all_is_there_at_once(ca, device):
         "CACTL_REASON=enrolled"]
     assert "CACTL_TOKEN" not in (device.base / "ran").read_text()
     assert "/etc/cron.d" in done.stderr     # no systemd for this folder: it says what to do
+    assert re.search(rf"^  [0-9]+ \* \* \* \* root CACTL_CONFIG_DIR={device.conf} {devices.CACTL} renew >/dev/null$", done.stderr, re.MULTILINE)
 
 
 def test_again_it_only_reports(ca, device):
@@ -507,6 +508,9 @@ def test_the_timer_is_enabled_where_systemd_runs(ca, device):
         assert "cactl-renew.timer is enabled" in good(device.enroll("unit.lan", token=token))
         assert log.read_text() == "enable --now cactl-renew.timer\n"
         assert (conf / "certs" / "unit.lan" / "cert.pem").exists() and (conf / "cactl.conf").exists()
+        log.unlink()
+        good(device.enroll("waits.lan", "--no-wait"))       # who takes it later is needed all the more
+        assert log.read_text() == "enable --now cactl-renew.timer\n"
         (device.base / "broken").touch()
         bad(device.enroll("unit.lan"), 1, "Unit is masked", "/etc/cron.d")
         good(device.enroll("unit.lan", "--no-timer"))
