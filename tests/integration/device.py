@@ -110,11 +110,11 @@ def faked(when):
 
 
 class Proxy:
-    """In front of cad: lets so many connections through, then turns everybody away; @on_connection may look at each."""
+    """In front of cad: lets so many connections through, then turns everybody away; on_connection(number) says to which port."""
 
     def __init__(self, port, connections=10**9, address="127.0.0.1"):
         self.listener, self.to, self.left = socket.create_server((address, 0)), port, connections
-        self.seen = 0
+        self.seen, self.on_connection = 0, lambda _: self.to
         threading.Thread(target=self.serve, daemon=True).start()
 
     @property
@@ -129,7 +129,7 @@ class Proxy:
                 if self.seen > self.left:
                     client.close()
                     continue
-                server = socket.create_connection(("127.0.0.1", self.to))
+                server = socket.create_connection(("127.0.0.1", self.on_connection(self.seen)))
                 for a, b in ((client, server), (server, client)):
                     threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
 
