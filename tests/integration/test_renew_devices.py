@@ -317,6 +317,33 @@ def test_a_renewal_may_be_killed_before_every_change_on_disk(ca, device, strace)
             assert (device.base / "ran").read_text() == device.check(name) + "\n", (call, number)
 
 
+def unsynced(log, base):
+    """Of a run under strace -y: what was renamed before it was on disk, and folders that no fsync() followed their last rename."""
+    wrong, files, folders = [], set(), set()
+    for line in log.read_text().splitlines():
+        call = re.search(r"\b(write|fsync|rename\w*)\((.*)\) += [0-9]", line)
+        paths = {path for path in re.findall(r"<(/[^>]*)>", call[2]) if path.startswith(str(base))} if call else set()
+        if call and call[1] == "write":
+            files |= paths
+        elif call and call[1] == "fsync":
+            files, folders = files - paths, folders - paths
+        elif paths:
+            wrong += [f"{path} before {line}" for path in files]
+            folders |= paths
+    return wrong + sorted(folders)
+
+
+def test_everything_is_on_disk_before_it_takes_its_place(ca, device, strace):
+    enrolled(device, "sync.lan")
+    log, out = device.base / "calls", device.base / "out"
+    watched = ["strace", "-f", "-y", "-s", "0", "-o", log, "-e", "trace=write,fsync,rename,renameat,renameat2", devices.CACTL]
+    env = {**device.env, "CACTL_STATE_DIR": str(device.base / "state")}
+    for words in (["deploy", "install", "web", "--to-key", out / "key", "--to-fullchain", out / "chain"], ["renew", "--force", "--new-key"]):
+        subprocess.run([*watched, *words], env=env, check=True, timeout=60, capture_output=True, stdin=subprocess.DEVNULL)
+        assert len(re.findall(r"\brename", log.read_text())) > 2 and unsynced(log, device.base) == [], words
+    assert (out / "chain").read_bytes() == device.file("sync.lan", "fullchain.pem").read_bytes()
+
+
 def test_an_enrolment_may_be_killed_before_every_change_on_disk(ca, device, strace):
     """The next run goes through, with one use of the token and one certificate at the CA."""
     names = (f"e{number}.lan" for number in range(10**6))
