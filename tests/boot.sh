@@ -37,8 +37,8 @@ clean() {
 }
 trap clean EXIT
 
-packages=systemd,systemd-sysv,dbus,procps,libmicrohttpd12,libsqlite3-0,libjansson4,libqrencode4,libinih1,libseccomp2,libcurl3-gnutls,libtasn1-6,curl,openssl
-if [ ! -x "$root/usr/bin/systemctl" ]; then
+packages=systemd,systemd-sysv,dbus,procps,libmicrohttpd12,libsqlite3-0,libjansson4,libqrencode4,libinih1,libseccomp2,libcurl3-gnutls,libtasn1-6,curl,openssl,nginx,systemd-resolved
+if [ ! -x "$root/usr/sbin/nginx" ]; then
         # shellcheck disable=SC2016  # apt-get's own variables
         site=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' |
                 awk '$2 == "bookworm" { print $1; exit }')
@@ -51,7 +51,7 @@ fi
 
 scripts/build.sh "$build" "${CC:-cc}" --buildtype=release --prefix=/usr --sysconfdir=/etc
 find "$root/etc/systemd/system" -name 'cad*' -delete
-rm -rf "$root/var/log/journal" "$root/var/backups/cad" "$root/var/lib/cad" "$root/var/lib/cad-signer" "$root/etc/cad" "$root/root/results"
+rm -rf "$root/var/log/journal" "$root/var/backups/cad" "$root/var/lib/cad" "$root/var/lib/cad-signer" "$root/etc/cad" "$root/var/lib/cactl" "$root/etc/nginx/cad" "$root/root/results"
 DESTDIR=$root meson install -C "$build" --no-rebuild --quiet
 install -m 755 tests/boot/inside.sh "$root/root/inside.sh"
 cat >"$root/etc/systemd/system/cad-test.service" <<'UNIT'

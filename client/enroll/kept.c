@@ -208,6 +208,24 @@ static DIR *dir_open(int dir_fd, const char *name) {
         return dir;
 }
 
+static bool is_there(int dir_fd, const char *name) {
+        struct stat st;
+
+        return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Return: 0 it is in @to now, or one of its name was there already; -1 with errno */
+static int move_to(int from, const char *name, int to) {
+        if (renameat2(from, name, to, name, RENAME_NOREPLACE) == 0)
+                return 0;
+        if (errno == EEXIST)
+                return unlinkat(from, name, 0);
+        if (errno != EINVAL && errno != ENOSYS)
+                return -1;
+        /* a file system without that */
+        return is_there(to, name) ? unlinkat(from, name, 0) : renameat(from, name, to, name);
+}
+
 /* Ours go, what is not ours moves to @heir (a folder beside it; NULL: goes, too). */
 static int remove_folder(int certs_fd, const char *folder, const char *heir, struct error *err) {
         CAD_AUTO(dir_close) DIR *dir = dir_open(certs_fd, folder);
@@ -223,21 +241,13 @@ static int remove_folder(int certs_fd, const char *folder, const char *heir, str
 
                 if (text_equal(name, ".") || text_equal(name, ".."))
                         continue;
-                if (!is_ours(name) && to >= 0 &&
-                    renameat2(dirfd(dir), name, to, name, RENAME_NOREPLACE) == 0)
-                        continue;
-                if (unlinkat(dirfd(dir), name, 0) < 0)
+                if ((!is_ours(name) && to >= 0 ? move_to(dirfd(dir), name, to)
+                                               : unlinkat(dirfd(dir), name, 0)) < 0)
                         return error_errno(err, errno, "cannot remove %s/%s", folder, name);
         }
         if (unlinkat(certs_fd, folder, AT_REMOVEDIR) < 0)
                 return error_errno(err, errno, "cannot remove the folder %s", folder);
         return 0;
-}
-
-static bool is_there(int dir_fd, const char *name) {
-        struct stat st;
-
-        return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int kept_recover(int certs_fd, const char *name, struct error *err) {

@@ -106,6 +106,71 @@ https_works() {
 check "optional sockets: 443 and 80 without a capability" https_works
 check "the backup timer can be enabled" systemctl enable --now cad-backup.timer
 check "a backup is made by its service" systemctl start cad-backup.service
+
+# -- A device: enrolled here, renewed by its timer, deployed to nginx through systemctl
+
+shown() {
+        openssl s_client -connect 127.0.0.1:8444 </dev/null 2>/dev/null | openssl x509 -noout -serial
+}
+
+# Whether nginx comes to show what is enrolled. A reload is over before its new workers are there.
+shows() {
+        within 5 bash -c "$(declare -f shown)"'; [ "$(shown)" = "$(openssl x509 -noout -serial -in "$0")" ]' "$1"
+}
+
+enrolled() {
+        cactl --json token create nas.lan | sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' >/root/token
+        cactl enroll nas.lan --url https://localhost --fingerprint "$was" --token-file /root/token --deploy nginx
+}
+
+says() {
+        local text=$1
+        shift
+        "$@" 2>&1 | tee /dev/stderr | grep -qF "$text"
+}
+
+systemctl stop nginx.service
+rm -f /etc/nginx/sites-enabled/default
+cat >/etc/nginx/conf.d/tls.conf <<'CONF'
+server {
+        listen 127.0.0.1:8444 ssl;
+        ssl_certificate /etc/nginx/cad/fullchain.pem;
+        ssl_certificate_key /etc/nginx/cad/key.pem;
+}
+CONF
+here=/etc/cad/certs/nas.lan/fullchain.pem
+check "enroll with a token, and files for nginx" enrolled
+check "its timer is enabled and runs" bash -c 'systemctl is-enabled cactl-renew.timer && systemctl is-active cactl-renew.timer'
+check "nginx, which was stopped, was not started" not systemctl is-active nginx.service
+check "nginx starts with them" bash -c 'systemctl start nginx.service'
+check "nginx shows them" shows $here
+pid=$(systemctl show -p MainPID --value nginx.service)
+check "a renewal reloads nginx by systemctl" says "reloaded" cactl renew --force
+check "nginx shows the renewed one, and is the same process" bash -c "$(declare -f within shown shows)"'; shows $0 && [ "$(systemctl show -p MainPID --value nginx.service)" = "$1" ]' $here "$pid"
+mkdir -p /run/systemd/system/nginx.service.d /run/systemd/system/cactl-renew.service.d
+printf '[Service]\nExecStart=\nExecStart=/usr/bin/cactl renew --force\n' >/run/systemd/system/cactl-renew.service.d/force.conf
+systemctl daemon-reload
+check "the timer's service may do all that" systemctl start cactl-renew.service
+check "nginx shows what it renewed" shows $here
+# nginx does not come up with the new one, once: reload-or-restart restarts what has no ExecReload=
+printf '[Service]\nExecReload=\nExecStartPre=/bin/sh -c "! rm /run/broken"\n' >/run/systemd/system/nginx.service.d/broken.conf
+systemctl daemon-reload
+old=$(shown)
+touch /run/broken
+check "a restart that fails brings the old files back" says "the old files are back, and it was reloaded with them" cactl renew --force
+check "nginx is up again, with the old one" bash -c "$(declare -f shown)"'; systemctl is-active nginx.service && [ "$(shown)" = "$0" ]' "$old"
+rm -r /run/systemd/system/nginx.service.d /run/systemd/system/cactl-renew.service.d
+systemctl daemon-reload
+check "the next renewal puts the new one there" cactl renew
+check "nginx shows it" shows $here
+
+# -- The LAN: systemd-resolved takes the .dnssd file as it is shipped
+
+mkdir -p /etc/systemd/dnssd
+cp /usr/share/doc/cad/examples/cad.dnssd /etc/systemd/dnssd/
+systemctl restart systemd-resolved.service
+check "systemd-resolved has the service of cad.dnssd" says "_cad-ca._tcp" busctl introspect --full org.freedesktop.resolve1 /org/freedesktop/resolve1/dnssd/cad
+check "and finds nothing to say of it" not bash -c 'journalctl -q --no-pager -u systemd-resolved -p warning | grep dnssd'
 check "no unit has failed" bash -c '! systemctl --failed --no-legend | grep -q cad'
 for unit in cad cad-signer; do
         journalctl -q --no-pager -u $unit -p warning | tail -n 15 | sed "s/^/# $unit: /"

@@ -363,10 +363,12 @@ def test_an_enrolment_may_be_killed_before_every_change_on_disk(ca, device, stra
 
 def test_a_file_system_that_cannot_exchange_folders_does_as_well(ca, device, strace):
     serial = enrolled(device, "nfs.lan")
+    (device.file("nfs.lan", "dhparams.pem")).write_text("mine")
     done = killed_at(device, ["renew", "--force"], "renameat2", "1+", how="error=EINVAL")
     assert done.returncode == 0, done
     fresh = device.check("nfs.lan")
     assert fresh != serial and device.certs() == ["nfs.lan"]
+    assert device.file("nfs.lan", "dhparams.pem").read_text() == "mine"
     # killed between the two steps: nothing is there under its name, and the next run puts the old one back
     folder = device.conf / "certs"
     os.rename(folder / "nfs.lan", folder / ".nfs.lan.old")
@@ -374,4 +376,4 @@ def test_a_file_system_that_cannot_exchange_folders_does_as_well(ca, device, str
     (folder / ".nfs.lan.new" / "enrolled.conf").unlink()
     good(device.run("renew"))
     assert device.check("nfs.lan") == fresh and device.certs() == ["nfs.lan"]
-    assert sorted(os.listdir(folder / "nfs.lan")) == SET
+    assert sorted(os.listdir(folder / "nfs.lan")) == sorted([*SET, "dhparams.pem"])
