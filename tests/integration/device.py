@@ -17,6 +17,7 @@ import tempfile
 import threading
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 import cadtest
 import https
@@ -149,7 +150,7 @@ class Hostile:
 
     def __init__(self, root_pem=None):
         import http.server
-        certificate, key = https.make(None, None, "127.0.0.1")
+        certificate, key = https.make(None, None, "127.0.0.1", eku=(ExtendedKeyUsageOID.SERVER_AUTH,), address="127.0.0.1")
         pem = https.pem(certificate) + https.key_pem(key)
         self.requests = []
         outer = self

@@ -6,6 +6,7 @@
 
 import datetime
 import http.client
+import ipaddress
 import json
 import pathlib
 import ssl
@@ -54,7 +55,7 @@ def identity(ca, profile, *names, **fields):
 
 
 def make(issuer_name, issuer_key, subject="device", eku=(ExtendedKeyUsageOID.CLIENT_AUTH,), is_ca=False, key=None, days=(-1, 30),
-         key_id=None):
+         key_id=None, address=None):
     """A certificate that no CA of ours has made: (certificate, key)."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.utcnow()
@@ -64,6 +65,8 @@ def make(issuer_name, issuer_key, subject="device", eku=(ExtendedKeyUsageOID.CLI
         now + datetime.timedelta(days[1])).add_extension(x509.BasicConstraints(is_ca, None), True)
     if eku:
         builder = builder.add_extension(x509.ExtendedKeyUsage(eku), False)
+    if address:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False)
     if key_id:
         builder = builder.add_extension(x509.AuthorityKeyIdentifier(key_id, None, None), False)
     return builder.sign(issuer_key or key, hashes.SHA256()), key
