@@ -204,7 +204,7 @@ static int decide(struct store_tx *tx, const struct decision *decision, struct e
         bind_text(s, 5, decision->reason);
         if (decision->serial.size)
                 bind_bytes(s, 6, decision->serial);
-        (void) sqlite3_bind_int64(s, 7, decision->at + STORE_REQUEST_KEPT_S);
+        (void) sqlite3_bind_int64(s, 7, STORE_REQUEST_KEPT_S);
         if (sql_run(tx->c, s, "cannot write a request", err) < 0)
                 return -1;
         if (sqlite3_changes(tx->c->db) != 1)

@@ -115,7 +115,7 @@ const char *const statements[STATEMENT_COUNT] = {
                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         [STATEMENT_REQUEST_DECIDE] =
                 "UPDATE requests SET status = ?2, decided_at = ?3, decided_by = ?4, reason = ?5, serial = ?6, "
-                "remove_at = ?7, csr = NULL WHERE id = ?1 AND status = 0 AND expires_at > ?3",
+                "remove_at = max(?3, handed_in_at) + ?7, csr = NULL WHERE id = ?1 AND status = 0 AND expires_at > ?3",
         [STATEMENT_REQUEST_LIST] = "SELECT " REQUEST_COLUMNS " FROM requests WHERE id < ?1 ORDER BY id DESC",
         [STATEMENT_REQUEST_LIST_STATUS] =
                 "SELECT " REQUEST_COLUMNS " FROM requests WHERE status = ?2 AND id < ?1 ORDER BY id DESC",

@@ -43,6 +43,7 @@ int authority_new(struct profile_set *profiles, struct access_list *access, stru
         }
         (void) pthread_mutex_init(&a->lock, NULL);
         (void) pthread_mutex_init(&a->rotation_lock, NULL);
+        wall_clock_init(&a->wall_clock);
         a->access = access;
         a->profiles = profiles_share(profiles);
         a->hello_frame = malloc(SIGNER_FRAME_MAX);
@@ -89,6 +90,7 @@ struct authority *authority_free(struct authority *a) {
         a->pace = pace_free(a->pace);
         a->requests = requests_free(a->requests);
         free(a->hello_frame);
+        wall_clock_done(&a->wall_clock);
         (void) pthread_mutex_destroy(&a->rotation_lock);
         (void) pthread_mutex_destroy(&a->lock);
         free(a);
@@ -124,7 +126,12 @@ void authority_detach_signer(struct authority *a) {
 
 int authority_signer_status(struct authority *a, int64_t timeout_ms, struct sign_status *ret,
                             struct error *err) {
-        return signer_client_status(a->signer, timeout_ms, ret, err);
+        int64_t now_s = moment_now(), now_ms = moment_monotonic_ms();
+
+        if (signer_client_status(a->signer, timeout_ms, ret, err) < 0)
+                return -1;
+        wall_clock_note(&a->wall_clock, ret, now_s, now_ms);
+        return 0;
 }
 
 int authority_open_store(struct authority *a, int state_dir_fd, unsigned readers,

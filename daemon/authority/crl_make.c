@@ -28,14 +28,20 @@ const char *crl_make_reason(enum crl_due why) {
         return reasons[why];
 }
 
+/* What was revoked by a clock that was wrong counts from now: there are verifiers that let a revocation pass whose time is to come, and
+ * a time that no CRL can have would be in the way of all others. */
+static int64_t time_of(const struct revoked_row *row, int64_t now) {
+        return row->revoked_at < 0 || row->revoked_at > now ? now : row->revoked_at;
+}
+
 static int add_rows(struct crl_entries *entries, const struct revoked_row *rows, size_t count,
-                    struct error *err) {
+                    int64_t now, struct error *err) {
         struct crl_entry entry;
 
         for (size_t i = 0; i < count; i++) {
                 struct bytes serial = BYTES(rows[i].serial, rows[i].serial_size);
 
-                if (!crl_entry_set(&entry, serial, rows[i].reason, rows[i].revoked_at))
+                if (!crl_entry_set(&entry, serial, rows[i].reason, time_of(&rows[i], now)))
                         return error_set(err, ERR_STORE,
                                          "a revoked certificate has a serial that is none");
                 if (crl_entries_add(entries, &entry, err) < 0)
@@ -77,7 +83,7 @@ static int gather(struct making *m, struct error *err) {
                         return error_set(err, ERR_STOPPING, "cad is being stopped");
                 if (store_revoked_step(store, m->publication->issuer, &cursor, rows, STEP_ROWS,
                                        &count, err) < 0 ||
-                    add_rows(entries, rows, count, err) < 0)
+                    add_rows(entries, rows, count, m->now, err) < 0)
                         return -1;
         }
         m->wish.entries_fd = crl_entries_seal(entries, &total, err);
@@ -150,6 +156,7 @@ static void plan(struct making *m, const struct crl_settings *settings, int64_t 
         struct publication *pub = m->publication;
         int64_t before = m->row.number;
 
+        m->now = now;
         if (pub->current && pub->current->number > before)
                 before = pub->current->number;
         m->times = crl_times_of(settings, now, before, m->row.scheduled_at,

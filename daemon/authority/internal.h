@@ -14,6 +14,7 @@
 #include "daemon/authority/peer_certificate.h"
 #include "daemon/authority/publisher.h"
 #include "daemon/authority/recent_keys.h"
+#include "daemon/authority/wall_clock.h"
 #include "daemon/signer/client.h"
 
 /* Profiles of one moment; freed by the last who uses them. */
@@ -40,6 +41,7 @@ struct authority {
         _Atomic int64_t token_ms;        /* that the newest token has in its id */
         struct requests *requests;       /* see requests.h */
         struct pace *pace;               /* of owners with their own certificates */
+        struct wall_clock wall_clock;
         uint8_t *hello_frame;
         struct health_source health_sources[HEALTH_SOURCES_MAX];
         size_t health_source_count;

@@ -70,6 +70,7 @@ struct making {
         struct crl_row row;   /* as it will be */
         struct sign_crl wish; /* its entries_fd is ours */
         struct crl_times times;
+        int64_t now; /* seconds since the epoch, when it was planned */
 };
 
 /**

@@ -47,6 +47,16 @@ static void release(struct requests *r, int64_t row_id) {
         (void) pthread_mutex_unlock(&r->lock);
 }
 
+/* Without its CSR it has expired, whatever the clock says now: it was ahead for a while. */
+static int check_open(const struct request_row *row, struct error *err) {
+        if (request_row_check_open(row, moment_now(), err) < 0)
+                return -1;
+        return row->csr.size
+                ? 0
+                : error_set(err, ERR_STATE_CONFLICT,
+                            "the request %s has expired: it has to be handed in again", row->code);
+}
+
 /* Find it, and be the one who decides. @ret is as it is now, and stays so but for the time. */
 static int find_and_claim(struct authority *a, const char *handle, struct request_row **ret,
                           struct error *err) {
@@ -54,8 +64,7 @@ static int find_and_claim(struct authority *a, const char *handle, struct reques
 
         if (requests_look_up(a, handle, &seen, err) < 0 || claim(a->requests, seen, err) < 0)
                 return -1;
-        if (store_get_request(a->store, seen->id, &row, err) < 0 ||
-            request_row_check_open(row, moment_now(), err) < 0) {
+        if (store_get_request(a->store, seen->id, &row, err) < 0 || check_open(row, err) < 0) {
                 release(a->requests, seen->row_id);
                 return -1;
         }

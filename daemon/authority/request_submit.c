@@ -220,7 +220,8 @@ static int queue(struct authority *a, const struct enrolment *enrolment,
                  struct store_put_request *put, struct submission *s, struct error *err) {
         put->row = *s->row;
         put->row.source = s->source;
-        put->row.handed_in_at = moment_now();
+        if (wall_clock_now(a, &put->row.handed_in_at, err) < 0)
+                return -1;
         put->row.expires_at = put->row.handed_in_at + enrolment->expires_s;
         put->queue = queue_for(enrolment, s->source);
         return put_in_queue(a, put, buffer_bytes(&s->spki), err);

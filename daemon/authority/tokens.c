@@ -436,9 +436,11 @@ static int put(struct authority *a, struct made *m, char *ret_text, struct error
 static int create(struct authority *a, const struct token_wish *wish, struct token_row **ret,
                   char *ret_text, struct error *err) {
         CAD_AUTO(made_done) struct made m = { 0 };
-        int64_t now = moment_now();
+        int64_t now;
 
-        if (access_check(wish->principal, ACTION_MANAGE_TOKENS, err) < 0)
+        /* by a wrong clock it would last for years, or be over when the clock is right */
+        if (access_check(wish->principal, ACTION_MANAGE_TOKENS, err) < 0 ||
+            wall_clock_now(a, &now, err) < 0)
                 return -1;
         m.row = (struct token_row){
                 .profile = wish->profile ? wish->profile : DEFAULT_PROFILE,
