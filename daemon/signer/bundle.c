@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/signer/ca_conf.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/pki/key.h"
@@ -98,8 +99,9 @@ static int put_file(int dir_fd, const char *file, const char *prefix, struct byt
                    : put_other(name, buffer_bytes(&content), out_fd, err);
 }
 
-static int put_folder(int dir_fd, const char *folder, const char *prefix, struct bytes passphrase,
-                      int out_fd, struct error *err) {
+/* @first: a file that is taken before all others, NULL: any */
+static int put_folder(int dir_fd, const char *folder, const char *prefix, const char *first,
+                      struct bytes passphrase, int out_fd, struct error *err) {
         int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), rc = 0;
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
         const struct dirent *entry;
@@ -108,19 +110,24 @@ static int put_folder(int dir_fd, const char *folder, const char *prefix, struct
                 (void) fd_close(fd);
                 return error_errno(err, errno, "cannot list the signer's folder %s", folder);
         }
+        if (first)
+                rc = put_file(fd, first, prefix, passphrase, out_fd, err);
         while (rc == 0 && (entry = readdir(dir)))
-                rc = put_file(fd, entry->d_name, prefix, passphrase, out_fd, err);
+                if (!first || strcmp(entry->d_name, first) != 0)
+                        rc = put_file(fd, entry->d_name, prefix, passphrase, out_fd, err);
         (void) closedir(dir);
         return rc;
 }
 
+/* ca.conf first: intermediates may be made meanwhile, and what it names is there by then, and stays. */
 int bundle_export(int state_fd, struct bytes passphrase, int out_fd, struct error *err) {
         CAD_AUTO(ca_free) struct ca *ca = NULL;
 
         if (ca_load_public(state_fd, &ca, err) < 0 ||
-            put_folder(state_fd, CA_FOLDER, BUNDLE_PREFIX CA_FOLDER "/", passphrase, out_fd, err) <
-                    0 ||
-            put_folder(state_fd, ".", BUNDLE_PREFIX, passphrase, out_fd, err) < 0)
+            put_folder(state_fd, CA_FOLDER, BUNDLE_PREFIX CA_FOLDER "/",
+                       CA_CONF_FILE + strlen(CA_FOLDER "/"), passphrase, out_fd, err) < 0 ||
+            put_folder(state_fd, ".", BUNDLE_PREFIX, /* first= */ NULL, passphrase, out_fd, err) <
+                    0)
                 return -1;
         return bundle_put(out_fd, "", BYTES_NONE) < 0 ? cannot_write(errno, err) : 0;
 }

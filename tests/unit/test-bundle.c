@@ -176,6 +176,25 @@ START_TEST(a_key_in_a_file_that_is_none_of_a_key_is_refused) {
 }
 END_TEST
 
+/* An intermediate may be made meanwhile: what ca.conf names has to be there, and nothing that it names changes or goes away. */
+START_TEST(what_is_in_the_ca_is_written_down_before_its_files) {
+        CAD_AUTO(buffer_done) struct buffer all = { 0 };
+        const char *conf, *first;
+
+        scratch_ca(&from, NULL);
+        /* what is newest is listed first on a tmpfs, and anywhere elsewhere */
+        ck_assert_int_eq(renameat(from.fd, "ca/int-1.crt", from.fd, "ca/moved"), 0);
+        ck_assert_int_eq(renameat(from.fd, "ca/moved", from.fd, "ca/int-1.crt"), 0);
+        export_all(PASS);
+        read_stream(&all);
+        conf = memmem(all.data, all.size, "ca/ca.conf", 10);
+        first = memmem(all.data, all.size, "signer/", 7);
+        ck_assert(conf && conf == first + 7);
+        ck_assert_ptr_null(memmem(conf + 10, all.size - (size_t) (conf + 10 - (char *) all.data),
+                                  "ca/ca.conf", 10));
+}
+END_TEST
+
 START_TEST(what_is_not_the_signers_stays) {
         CAD_AUTO(buffer_done) struct buffer all = { 0 };
 
@@ -422,6 +441,7 @@ int main(void) {
         tcase_add_test(tc, a_plain_key_under_the_label_of_an_encrypted_one_does_not_leave);
         tcase_add_test(tc, what_stands_behind_an_encrypted_key_stays);
         tcase_add_test(tc, a_key_in_a_file_that_is_none_of_a_key_is_refused);
+        tcase_add_test(tc, what_is_in_the_ca_is_written_down_before_its_files);
         tcase_add_test(tc, what_is_not_the_signers_stays);
         tcase_add_test(tc, a_link_in_the_place_of_a_file_is_refused);
         tcase_add_test(tc, where_there_is_no_ca_there_is_nothing_to_export);
