@@ -136,14 +136,13 @@ static void on_swept(struct store_op *op, const struct error *err) {
 
 void requests_tick(struct authority *a) {
         struct requests *r = a->requests;
-        struct error wrong = { 0 };
         int64_t now;
 
         if (!a->store || atomic_load(&r->sweeping) ||
             moment_monotonic_ms() < atomic_load(&r->sweep_after_ms))
                 return;
         /* by a clock that is wrong everything may look old */
-        if (wall_clock_now(a, &now, &wrong) < 0)
+        if (!wall_clock_noted(a, &now))
                 return;
         atomic_store(&r->sweeping, true);
         store_sweep_requests_init(&r->sweep, now, on_swept);

@@ -50,6 +50,17 @@ static int check_fault(struct wall_clock *clock, struct error *err) {
         return fault[0] ? error_set(err, ERR_CLOCK, "%s", fault) : 0;
 }
 
+bool wall_clock_noted(struct authority *a, int64_t *ret) {
+        int64_t now_s = moment_now();
+        struct error ignored = { 0 };
+
+        if (!wall_clock_stands(&a->wall_clock, now_s, moment_monotonic_ms()) ||
+            check_fault(&a->wall_clock, &ignored) < 0)
+                return false;
+        *ret = now_s;
+        return true;
+}
+
 int wall_clock_now(struct authority *a, int64_t *ret, struct error *err) {
         int64_t now_s = moment_now();
         struct sign_status status;

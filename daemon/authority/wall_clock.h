@@ -44,3 +44,10 @@ bool wall_clock_stands(struct wall_clock *clock, int64_t now_s, int64_t now_ms);
  * @err: ERR_CLOCK with what is wrong with it and what to do; ERR_SIGNER_UNAVAILABLE where nobody can say
  */
 int wall_clock_now(struct authority *a, int64_t *ret, struct error *err);
+
+/**
+ * wall_clock_noted() - the time, for whoever can do without it and must not wait: the supervisor asks the signer all the time
+ * @ret: seconds since the epoch
+ * Return: whether the clock is known to be right
+ */
+bool wall_clock_noted(struct authority *a, int64_t *ret);
