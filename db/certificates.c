@@ -151,55 +151,32 @@ int store_get_certificate(struct store *store, struct bytes serial, struct cert_
 
 /* ---- copies ------------------------------------------------------------------------------------------------ */
 
-static size_t text_room(const char *text) {
-        return text ? strlen(text) + 1 : 0;
-}
-
 static size_t row_room(const struct cert_row *row) {
-        size_t room = sizeof(*row) + row->name_count * sizeof(char *) + row->serial.size +
-                row->der.size;
+        size_t room = sizeof(*row) + row_names_room(row->names, row->name_count) +
+                row->serial.size + row->der.size;
 
-        room += text_room(row->issuer) + text_room(row->profile) + text_room(row->subject) +
-                text_room(row->requester) + text_room(row->label);
-        for (size_t i = 0; i < row->name_count; i++)
-                room += text_room(row->names[i]);
+        room += row_text_room(row->issuer) + row_text_room(row->profile) +
+                row_text_room(row->subject) + row_text_room(row->requester) +
+                row_text_room(row->label);
         return room;
-}
-
-static const void *place(char **at, const void *data, size_t size) {
-        char *start = *at;
-
-        if (!data)
-                return NULL;
-        memcpy(start, data, size);
-        *at += size;
-        return start;
-}
-
-static const char *place_text(char **at, const char *text) {
-        return place(at, text, text_room(text));
 }
 
 struct cert_row *cert_row_copy(const struct cert_row *row) {
         struct cert_row *copy = malloc(row_room(row));
-        const char **names;
         char *at;
 
         if (!copy)
                 return NULL;
         *copy = *row;
-        names = (const char **) (copy + 1);
-        at = (char *) (names + row->name_count);
-        for (size_t i = 0; i < row->name_count; i++)
-                names[i] = place_text(&at, row->names[i]);
-        copy->names = names;
-        copy->issuer = place_text(&at, row->issuer);
-        copy->profile = place_text(&at, row->profile);
-        copy->subject = place_text(&at, row->subject);
-        copy->requester = place_text(&at, row->requester);
-        copy->label = place_text(&at, row->label);
-        copy->serial.data = place(&at, row->serial.data, row->serial.size);
-        copy->der.data = place(&at, row->der.data, row->der.size);
+        at = (char *) (copy + 1);
+        copy->names = row_place_names(&at, row->names, row->name_count);
+        copy->issuer = row_place_text(&at, row->issuer);
+        copy->profile = row_place_text(&at, row->profile);
+        copy->subject = row_place_text(&at, row->subject);
+        copy->requester = row_place_text(&at, row->requester);
+        copy->label = row_place_text(&at, row->label);
+        copy->serial.data = row_place(&at, row->serial.data, row->serial.size);
+        copy->der.data = row_place(&at, row->der.data, row->der.size);
         return copy;
 }
 

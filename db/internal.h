@@ -308,6 +308,35 @@ static inline void reader_done(struct reader *r) {
 }
 CAD_CLEANUP_DONE(struct reader, reader_done)
 
+/* ---- row.c ------------------------------------------------------------------------------------------------- */
+
+/** row_text_room(), row_names_room() - bytes of a copy; NULL has none. The array of the names is counted, too */
+size_t row_text_room(const char *text);
+size_t row_names_room(const char *const *names, size_t count);
+
+/**
+ * row_place(), row_place_text(), row_place_names() - copy to @at, which moves on. Return: the copy; NULL of NULL
+ *
+ * Names come first, right behind the row: their array has to be aligned.
+ */
+const void *row_place(char **at, const void *data, size_t size);
+const char *row_place_text(char **at, const char *text);
+const char *const *row_place_names(char **at, const char *const *names, size_t count);
+
+/** row_damaged() - @of: "a token"; @how: "without its hash". Return: -1 with ERR_STORE */
+int row_damaged(const char *of, const char *how, struct error *err);
+
+/** struct row_names - the names of the row that was read last, of a table that bounds them; zero-initialised is empty */
+struct row_names {
+        struct buffer text;
+        const char *list[STORE_NAMES_MAX];
+        size_t count;
+};
+void row_names_done(struct row_names *names);
+
+/** row_names_split() - "a\nb" to "a" and "b". @of: as above */
+int row_names_split(struct row_names *names, const char *lines, const char *of, struct error *err);
+
 /* ---- certificates.c ---------------------------------------------------------------------------------------- */
 
 /* What a statement that gives whole certificates selects, in the order of row_read(). */

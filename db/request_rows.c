@@ -8,6 +8,8 @@
 
 #include "lib/base/moment.h"
 
+#define OF "a request" /* in what is said of a damaged row */
+
 enum column { /* as REQUEST_COLUMNS has them */
         COLUMN_ID,
         COLUMN_CAPABILITY,
@@ -74,56 +76,33 @@ int request_row_check_open(const struct request_row *row, int64_t now, struct er
 
 /* ---- copies -------------------------------------------------------------------------------------------------------- */
 
-static size_t text_room(const char *text) {
-        return text ? strlen(text) + 1 : 0;
-}
-
-static const void *place(char **at, const void *data, size_t size) {
-        char *start = *at;
-
-        if (!data)
-                return NULL;
-        memcpy(start, data, size);
-        *at += size;
-        return start;
-}
-
-static const char *place_text(char **at, const char *text) {
-        return place(at, text, text_room(text));
-}
-
 static size_t row_room(const struct request_row *row) {
-        size_t room = sizeof(*row) + row->name_count * sizeof(char *) + row->csr.size +
+        size_t room = sizeof(*row) + row_names_room(row->names, row->name_count) + row->csr.size +
                 row->serial.size;
 
-        room += text_room(row->source) + text_room(row->key) + text_room(row->profile) +
-                text_room(row->label) + text_room(row->decided_by) + text_room(row->reason);
-        for (size_t i = 0; i < row->name_count; i++)
-                room += text_room(row->names[i]);
+        room += row_text_room(row->source) + row_text_room(row->key) + row_text_room(row->profile) +
+                row_text_room(row->label) + row_text_room(row->decided_by) +
+                row_text_room(row->reason);
         return room;
 }
 
 struct request_row *request_row_copy(const struct request_row *row) {
         struct request_row *copy = malloc(row_room(row));
-        const char **names;
         char *at;
 
         if (!copy)
                 return NULL;
         *copy = *row;
-        names = (const char **) (copy + 1);
-        at = (char *) (names + row->name_count);
-        for (size_t i = 0; i < row->name_count; i++)
-                names[i] = place_text(&at, row->names[i]);
-        copy->names = names;
-        copy->source = place_text(&at, row->source);
-        copy->key = place_text(&at, row->key);
-        copy->profile = place_text(&at, row->profile);
-        copy->label = place_text(&at, row->label);
-        copy->decided_by = place_text(&at, row->decided_by);
-        copy->reason = place_text(&at, row->reason);
-        copy->serial.data = place(&at, row->serial.data, row->serial.size);
-        copy->csr.data = place(&at, row->csr.data, row->csr.size);
+        at = (char *) (copy + 1);
+        copy->names = row_place_names(&at, row->names, row->name_count);
+        copy->source = row_place_text(&at, row->source);
+        copy->key = row_place_text(&at, row->key);
+        copy->profile = row_place_text(&at, row->profile);
+        copy->label = row_place_text(&at, row->label);
+        copy->decided_by = row_place_text(&at, row->decided_by);
+        copy->reason = row_place_text(&at, row->reason);
+        copy->serial.data = row_place(&at, row->serial.data, row->serial.size);
+        copy->csr.data = row_place(&at, row->csr.data, row->csr.size);
         return copy;
 }
 
@@ -134,39 +113,11 @@ struct request_row *request_row_free(struct request_row *row) {
 
 /* ---- out of the database ------------------------------------------------------------------------------------------- */
 
-void request_reading_done(struct request_reading *r) {
-        buffer_done(&r->text);
-}
-
-static int damaged(const char *what, struct error *err) {
-        return error_set(err, ERR_STORE, "%s is damaged: a request %s; restore a backup",
-                         STORE_FILE, what);
-}
-
-/* "a\nb" to an array of "a" and "b". */
-static int split_names(struct request_reading *r, const char *lines, struct error *err) {
-        char *text, *rest = NULL;
-
-        r->text.size = 0;
-        buffer_text(&r->text, lines);
-        text = (char *) buffer_string(&r->text);
-        if (r->text.failed)
-                return error_no_memory(err);
-        r->row.name_count = 0;
-        for (char *name = strtok_r(text, "\n", &rest); name; name = strtok_r(NULL, "\n", &rest)) {
-                if (r->row.name_count == STORE_NAMES_MAX)
-                        return damaged("with too many names", err);
-                r->names[r->row.name_count++] = name;
-        }
-        r->row.names = r->names;
-        return 0;
-}
-
 static int copy_octets(sqlite3_stmt *s, int column, uint8_t *out, size_t size, struct error *err) {
         struct bytes octets = column_bytes(s, column);
 
         if (octets.size != size)
-                return damaged("without its hashes", err);
+                return row_damaged(OF, "without its hashes", err);
         memcpy(out, octets.data, size);
         return 0;
 }
@@ -197,11 +148,12 @@ int request_row_read(struct sql_connection *c, sqlite3_stmt *s, struct request_r
         };
         read_texts(s, row);
         if (!names || !code || !row->source || !row->key || !row->profile)
-                return sqlite3_errcode(c->db) == SQLITE_NOMEM ? error_no_memory(err)
-                                                              : damaged("without its texts", err);
+                return sqlite3_errcode(c->db) == SQLITE_NOMEM
+                        ? error_no_memory(err)
+                        : row_damaged(OF, "without its texts", err);
         if (strlen(code) != STORE_REQUEST_CODE_MAX - 1 || row->status > REQUEST_DENIED ||
             row->serial.size > STORE_SERIAL_MAX)
-                return damaged("out of bounds", err);
+                return row_damaged(OF, "out of bounds", err);
         memcpy(row->code, code, sizeof(row->code));
         if (sqlite3_column_count(s) > COLUMN_CSR)
                 row->csr = column_bytes(s, COLUMN_CSR);
@@ -209,7 +161,11 @@ int request_row_read(struct sql_connection *c, sqlite3_stmt *s, struct request_r
             copy_octets(s, COLUMN_WISH, row->wish, sizeof(row->wish), err) < 0 ||
             copy_octets(s, COLUMN_SPKI, row->spki, sizeof(row->spki), err) < 0)
                 return -1;
-        return split_names(ret, names, err);
+        if (row_names_split(&ret->names, names, OF, err) < 0)
+                return -1;
+        row->names = ret->names.list;
+        row->name_count = ret->names.count;
+        return 0;
 }
 
 /* The one that @s finds, as a copy. */

@@ -9,11 +9,12 @@
 /** struct request_reading - a row as it was read, and what its names point to */
 struct request_reading {
         struct request_row row;
-        struct buffer text;
-        const char *names[STORE_NAMES_MAX];
+        struct row_names names;
 };
 
-void request_reading_done(struct request_reading *r);
+static inline void request_reading_done(struct request_reading *r) {
+        row_names_done(&r->names);
+}
 CAD_CLEANUP_DONE(struct request_reading, request_reading_done)
 
 /** request_row_read() - the request that @s stands on; views that live until the next step. @err: ERR_STORE where it is damaged */

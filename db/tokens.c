@@ -12,6 +12,7 @@
 #include "lib/base/text.h"
 
 #define CURSOR_LETTER 'o'
+#define OF "a token" /* in what is said of a damaged row */
 
 enum column { /* as TOKEN_COLUMNS has them */
         COLUMN_ID,
@@ -106,41 +107,22 @@ static int id_find(const char *id, int64_t *ret, struct error *err) {
 
 /* ---- rows -------------------------------------------------------------------------------------------------- */
 
-static size_t text_room(const char *text) {
-        return text ? strlen(text) + 1 : 0;
-}
-
-static const char *place_text(char **at, const char *text) {
-        char *start = *at;
-
-        if (!text)
-                return NULL;
-        memcpy(start, text, text_room(text));
-        *at += text_room(text);
-        return start;
-}
-
 struct token_row *token_row_copy(const struct token_row *row) {
-        size_t room = sizeof(*row) + row->name_count * sizeof(char *) + text_room(row->profile) +
-                text_room(row->creator) + text_room(row->label);
+        size_t room = sizeof(*row) + row_names_room(row->names, row->name_count) +
+                row_text_room(row->profile) + row_text_room(row->creator) +
+                row_text_room(row->label);
         struct token_row *copy;
-        const char **names;
         char *at;
 
-        for (size_t i = 0; i < row->name_count; i++)
-                room += text_room(row->names[i]);
         copy = malloc(room);
         if (!copy)
                 return NULL;
         *copy = *row;
-        names = (const char **) (copy + 1);
-        at = (char *) (names + row->name_count);
-        for (size_t i = 0; i < row->name_count; i++)
-                names[i] = place_text(&at, row->names[i]);
-        copy->names = names;
-        copy->profile = place_text(&at, row->profile);
-        copy->creator = place_text(&at, row->creator);
-        copy->label = place_text(&at, row->label);
+        at = (char *) (copy + 1);
+        copy->names = row_place_names(&at, row->names, row->name_count);
+        copy->profile = row_place_text(&at, row->profile);
+        copy->creator = row_place_text(&at, row->creator);
+        copy->label = row_place_text(&at, row->label);
         return copy;
 }
 
@@ -152,38 +134,13 @@ struct token_row *token_row_free(struct token_row *row) {
 /** struct read_row - a row as it was read, and what its names point to */
 struct read_row {
         struct token_row row;
-        struct buffer text;
-        const char *names[STORE_NAMES_MAX];
+        struct row_names names;
 };
 
 static void read_row_done(struct read_row *r) {
-        buffer_done(&r->text);
+        row_names_done(&r->names);
 }
 CAD_CLEANUP_DONE(struct read_row, read_row_done)
-
-static int damaged(const char *what, struct error *err) {
-        return error_set(err, ERR_STORE, "%s is damaged: a token %s; restore a backup", STORE_FILE,
-                         what);
-}
-
-/* "a\nb" to an array of "a" and "b". */
-static int split_names(struct read_row *r, const char *lines, struct error *err) {
-        char *text, *rest = NULL;
-
-        r->text.size = 0;
-        buffer_text(&r->text, lines);
-        text = (char *) buffer_string(&r->text);
-        if (r->text.failed)
-                return error_no_memory(err);
-        r->row.name_count = 0;
-        for (char *name = strtok_r(text, "\n", &rest); name; name = strtok_r(NULL, "\n", &rest)) {
-                if (r->row.name_count == STORE_NAMES_MAX)
-                        return damaged("with too many names", err);
-                r->names[r->row.name_count++] = name;
-        }
-        r->row.names = r->names;
-        return 0;
-}
 
 /* The token that @s stands on; views that live until the next step. */
 static int row_of(struct sql_connection *c, sqlite3_stmt *s, struct read_row *ret,
@@ -207,12 +164,17 @@ static int row_of(struct sql_connection *c, sqlite3_stmt *s, struct read_row *re
         (void) snprintf(ret->row.id, sizeof(ret->row.id), "%016" PRIx64,
                         (uint64_t) sqlite3_column_int64(s, COLUMN_ID));
         if (!names || !ret->row.profile || !ret->row.creator)
-                return sqlite3_errcode(c->db) == SQLITE_NOMEM ? error_no_memory(err)
-                                                              : damaged("without its texts", err);
+                return sqlite3_errcode(c->db) == SQLITE_NOMEM
+                        ? error_no_memory(err)
+                        : row_damaged(OF, "without its texts", err);
         if (hash.size != STORE_HASH_SIZE)
-                return damaged("without its hash", err);
+                return row_damaged(OF, "without its hash", err);
         memcpy(ret->row.hash, hash.data, STORE_HASH_SIZE);
-        return split_names(ret, names, err);
+        if (row_names_split(&ret->names, names, OF, err) < 0)
+                return -1;
+        ret->row.names = ret->names.list;
+        ret->row.name_count = ret->names.count;
+        return 0;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------- */
@@ -274,7 +236,7 @@ int store_token_hash(struct store *store, const char *id, uint8_t ret_hash[STORE
         if (rc == SQLITE_ROW)
                 hash = column_bytes(s, 0);
         if (hash.size != STORE_HASH_SIZE)
-                return damaged("without its hash", err);
+                return row_damaged(OF, "without its hash", err);
         memcpy(ret_hash, hash.data, STORE_HASH_SIZE);
         *ret_found = rc == SQLITE_ROW;
         return 0;
@@ -285,7 +247,7 @@ static int short_of(sqlite3_stmt *s, char ret_id[STORE_TOKEN_ID_MAX], struct byt
         (void) snprintf(ret_id, STORE_TOKEN_ID_MAX, "%016" PRIx64,
                         (uint64_t) sqlite3_column_int64(s, 0));
         *ret_hash = column_bytes(s, 1);
-        return ret_hash->size == STORE_HASH_SIZE ? 0 : damaged("without its hash", err);
+        return ret_hash->size == STORE_HASH_SIZE ? 0 : row_damaged(OF, "without its hash", err);
 }
 
 int store_walk_short_tokens(struct store *store, int64_t now, store_each_short each, void *data,
