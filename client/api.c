@@ -55,6 +55,36 @@ void query_add(struct buffer *path, const char *name, const char *value) {
         }
 }
 
+enum result api_pages(struct client *c, const struct buffer *base, api_page each, void *data,
+                      char **ret_next) {
+        CAD_AUTO(free_text) char *cursor = NULL;
+        bool go_on = true;
+
+        for (;;) {
+                CAD_AUTO(buffer_done) struct buffer path = { 0 };
+                CAD_AUTO(json_free) json_t *page = NULL;
+                CAD_AUTO(free_text) char *next = NULL;
+                enum result result;
+
+                buffer_append(&path, buffer_bytes(base));
+                query_add(&path, "cursor", cursor);
+                result = api_get(c, buffer_string(&path), &page);
+                if (result == DONE)
+                        result = each(c, page, data, &go_on);
+                if (result != DONE)
+                        return result;
+                if (*api_text(page, "next") && !(next = strdup(api_text(page, "next"))))
+                        return fail(REFUSED, "out of memory");
+                /* a cursor that does not move would go on for ever */
+                if (!next || !go_on || output_broken() || text_equal(next, cursor)) {
+                        *ret_next = CAD_TAKE(next);
+                        return DONE;
+                }
+                (void) free_text(cursor);
+                cursor = CAD_TAKE(next);
+        }
+}
+
 int serial_parse(const char *text, char *out) {
         size_t used = 0;
 

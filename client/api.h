@@ -20,6 +20,20 @@ enum result api_get(struct client *c, const char *path, json_t **ret);
 /** api_try_get() - the same, but 403 and @status_too are no failure: then *ret is the object, or NULL for 403. Says nothing of them */
 enum result api_try_get(struct client *c, const char *path, long status_too, json_t **ret);
 
+/**
+ * api_page - what is done with a page of a list
+ * @go_on: true before; false: the next is not asked for
+ */
+typedef enum result (*api_page)(struct client *c, const json_t *page, void *data, bool *go_on);
+
+/**
+ * api_pages() - GET a list, one page after the other, as long as @each wants and somebody reads what is written
+ * @base:     path and query, without a cursor
+ * @ret_next: the cursor of the page that was not asked for, the caller's; NULL: there is none
+ */
+enum result api_pages(struct client *c, const struct buffer *base, api_page each, void *data,
+                      char **ret_next);
+
 /** api_get_text() - GET something that is not JSON: PEM. @ret: appended */
 enum result api_get_text(struct client *c, const char *path, const char *accept,
                          struct buffer *ret);

@@ -23,39 +23,6 @@
 #define SHOWN_MAX 20      /* findings that are told one by one */
 #define PROGRESS_MS 200
 
-/* ---- pages ---- */
-
-/* One page after the other, as long as @each wants. It gets the document of each. */
-static enum result walk(struct client *c, const struct buffer *base, bool all,
-                        enum result (*each)(struct client *c, const json_t *page, void *data),
-                        void *data, bool *ret_more) {
-        CAD_AUTO(free_text) char *cursor = NULL;
-        enum result result = DONE;
-
-        *ret_more = false;
-        while (result == DONE) {
-                CAD_AUTO(buffer_done) struct buffer path = { 0 };
-                CAD_AUTO(json_free) json_t *page = NULL;
-                const char *next;
-
-                buffer_append(&path, buffer_bytes(base));
-                query_add(&path, "cursor", cursor);
-                result = api_get(c, buffer_string(&path), &page);
-                if (result == DONE)
-                        result = each(c, page, data);
-                next = page ? api_text(page, "next") : "";
-                *ret_more = *next != '\0';
-                /* a cursor that does not move would go on for ever */
-                if (!*next || !all || output_broken() || text_equal(next, cursor))
-                        break;
-                (void) free_text(cursor);
-                cursor = strdup(next);
-                if (!cursor)
-                        return fail(REFUSED, "out of memory");
-        }
-        return result;
-}
-
 /* ---- list ---- */
 
 static const struct option list_options[] = {
@@ -90,12 +57,13 @@ static void row_cells(struct table *table, const json_t *row) {
         table_cell(table, TONE_PLAIN, api_text(row, "detail"));
 }
 
-static enum result list_page(struct client *c, const json_t *page, void *data) {
+static enum result list_page(struct client *c, const json_t *page, void *data, bool *go_on) {
         struct listing *listing = data;
         const json_t *rows = json_object_get(page, "audit"), *row;
         size_t i;
 
-        if (c->json && !option_given(c, "all")) {
+        *go_on = option_given(c, "all");
+        if (c->json && !*go_on) {
                 put_json(page);
                 return DONE;
         }
@@ -145,18 +113,18 @@ static enum result list_run(struct client *c) {
         CAD_AUTO(table_free) struct table *table = table_new(columns, ARRAY_SIZE(columns));
         CAD_AUTO(buffer_done) struct buffer base = { 0 };
         struct listing listing = { .table = table };
-        bool all = option_given(c, "all"), more = false;
+        CAD_AUTO(free_text) char *next = NULL;
         enum result result = table ? list_query(c, &base) : fail(REFUSED, "out of memory");
 
         if (result == DONE)
-                result = walk(c, &base, all, list_page, &listing, &more);
+                result = api_pages(c, &base, list_page, &listing, &next);
         if (result != DONE)
                 return result;
         if (listing.opened)
                 put_raw(BYTES_LITERAL("], \"next\": null}\n"));
-        else if (!c->json && listing.count == 0 && !more)
+        else if (!c->json && listing.count == 0 && !next)
                 say(c, "no row is like that");
-        else if (!c->json && more)
+        else if (!c->json && next)
                 say(c, "there are more: --all shows them, --limit N more of them");
         return DONE;
 }
@@ -442,12 +410,12 @@ static enum result row_read(const json_t *object, struct audit_row *ret) {
         return DONE;
 }
 
-static enum result verify_page(struct client *c, const json_t *page, void *data) {
+static enum result verify_page(struct client *c, const json_t *page, void *data, bool *go_on) {
         struct verifying *v = data;
         const json_t *each;
         size_t i;
 
-        (void) c;
+        (void) c, (void) go_on;
         json_array_foreach(json_object_get(page, "audit"), i, each) {
                 struct audit_row row;
                 enum result result = row_read(each, &row);
@@ -507,11 +475,11 @@ static enum result put_verdict_json(const struct verifying *v,
 static enum result verify_rows(struct client *c, struct verifying *v) {
         CAD_AUTO(buffer_done) struct buffer base = { 0 };
         struct audit_verdict verdict;
-        bool more;
+        CAD_AUTO(free_text) char *next = NULL;
         enum result result;
 
         buffer_text(&base, "/v1/audit?limit=" PAGE);
-        result = walk(c, &base, /* all= */ true, verify_page, v, &more);
+        result = api_pages(c, &base, verify_page, v, &next);
         clear_progress(v);
         if (result != DONE)
                 return result;

@@ -138,15 +138,11 @@ struct listing {
         size_t count; /* rows so far */
 };
 
-static enum result list_page(struct client *c, const char *path, struct listing *listing,
-                             char **ret_next) {
-        CAD_AUTO(json_free) json_t *page = NULL;
-        enum result result = api_get(c, path, &page);
-        const char *next;
+static enum result list_page(struct client *c, const json_t *page, void *data, bool *go_on) {
+        struct listing *listing = data;
 
-        if (result != DONE)
-                return result;
-        if (c->json && option_given(c, "all")) {
+        *go_on = option_given(c, "all");
+        if (c->json && *go_on) {
                 if (!listing->opened)
                         put_raw(BYTES_LITERAL("{\"certificates\": [\n"));
                 listing->opened = true;
@@ -157,8 +153,6 @@ static enum result list_page(struct client *c, const char *path, struct listing 
                 list_rows(c, listing->table, page);
         }
         listing->count += json_array_size(json_object_get(page, "certificates"));
-        next = api_text(page, "next");
-        *ret_next = *next ? strdup(next) : NULL;
         return DONE;
 }
 
@@ -166,30 +160,16 @@ static enum result list_pages(struct client *c, struct listing *listing) {
         const char *limit = option_value(c, "limit");
         bool all = option_given(c, "all");
         CAD_AUTO(buffer_done) struct buffer base = { 0 };
-        CAD_AUTO(free_text) char *cursor = NULL;
+        CAD_AUTO(free_text) char *next = NULL;
         enum result result = list_query(c, &base);
 
         if (result != DONE)
                 return result;
         query_add(&base, "limit", limit ? limit : all ? LIST_PAGE : LIST_DEFAULT);
-        while (result == DONE) {
-                CAD_AUTO(buffer_done) struct buffer path = { 0 };
-                char *next = NULL;
-
-                buffer_append(&path, buffer_bytes(&base));
-                query_add(&path, "cursor", cursor);
-                result = list_page(c, buffer_string(&path), listing, &next);
-                /* a cursor that does not move would go on for ever */
-                if (next && cursor && text_equal(next, cursor))
-                        next = free_text(next);
-                (void) free_text(cursor);
-                cursor = next;
-                if (!cursor || !all || output_broken())
-                        break;
-        }
+        result = api_pages(c, &base, list_page, listing, &next);
         if (result == DONE && !c->json && listing->count == 0)
                 say(c, "no certificate is like that");
-        if (result == DONE && !c->json && cursor && !all)
+        if (result == DONE && !c->json && next && !all)
                 say(c, "there are more: --all shows them, --limit N more of them");
         return result;
 }

@@ -172,32 +172,20 @@ static const struct option list_options[] = {
         { 0 },
 };
 
+struct listing {
+        json_t *all;
+        size_t limit;
+};
+
 /* All pages into one object: what waits is bounded, and the rest is forgotten after a month. */
-static enum result list_pages(struct client *c, const char *status, size_t limit, json_t *all) {
-        CAD_AUTO(free_text) char *cursor = NULL;
+static enum result list_page(struct client *c, const json_t *page, void *data, bool *go_on) {
+        const struct listing *listing = data;
 
-        do {
-                CAD_AUTO(buffer_done) struct buffer path = { 0 };
-                CAD_AUTO(json_free) json_t *page = NULL;
-                enum result result;
-                const char *next;
-
-                buffer_text(&path, "/v1/requests?limit=" LIST_PAGE);
-                query_add(&path, "status", status);
-                query_add(&path, "cursor", cursor);
-                result = api_get(c, buffer_string(&path), &page);
-                if (result != DONE)
-                        return result;
-                (void) json_array_extend(all, json_object_get(page, "requests"));
-                next = api_text(page, "next");
-                if (!*next ||
-                    text_equal(next, cursor)) /* one that does not move would go on for ever */
-                        break;
-                (void) free_text(cursor);
-                cursor = strdup(next);
-        } while (cursor && json_array_size(all) < limit);
-        while (json_array_size(all) > limit)
-                (void) json_array_remove(all, json_array_size(all) - 1);
+        (void) c;
+        (void) json_array_extend(listing->all, json_object_get(page, "requests"));
+        *go_on = json_array_size(listing->all) < listing->limit;
+        while (json_array_size(listing->all) > listing->limit)
+                (void) json_array_remove(listing->all, json_array_size(listing->all) - 1);
         return DONE;
 }
 
@@ -234,6 +222,9 @@ static enum result list_table(const struct client *c, const json_t *all) {
 
 static enum result list_run(struct client *c) {
         CAD_AUTO(json_free) json_t *all = json_array();
+        CAD_AUTO(buffer_done) struct buffer base = { 0 };
+        CAD_AUTO(free_text) char *next = NULL;
+        struct listing listing = { .all = all };
         const char *status = option_value(c, "status"), *limit = option_value(c, "limit");
         uint64_t rows = SIZE_MAX;
         enum result result;
@@ -242,7 +233,10 @@ static enum result list_run(struct client *c) {
                 return fail(WRONG_USAGE, "--limit %s: a whole number is wanted", limit);
         if (!status)
                 status = "waiting";
-        result = list_pages(c, text_equal(status, "all") ? NULL : status, (size_t) rows, all);
+        listing.limit = (size_t) rows;
+        buffer_text(&base, "/v1/requests?limit=" LIST_PAGE);
+        query_add(&base, "status", text_equal(status, "all") ? NULL : status);
+        result = api_pages(c, &base, list_page, &listing, &next);
         if (result != DONE)
                 return result;
         if (c->json) {

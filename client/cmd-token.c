@@ -272,43 +272,23 @@ static void list_row(const struct client *c, struct table *table, const json_t *
         table_cell(table, TONE_PLAIN, api_text(token, "label"));
 }
 
-static void list_page(const struct client *c, struct table *table, const json_t *page,
-                      json_t *gathered) {
+struct listing {
+        struct table *table;
+        json_t *gathered; /* with --json */
+};
+
+static enum result list_page(struct client *c, const json_t *page, void *data, bool *go_on) {
+        const struct listing *listing = data;
         const json_t *tokens = json_object_get(page, "tokens"), *token;
         size_t i;
 
-        json_array_foreach(tokens, i, token) list_row(c, table, token);
+        *go_on = option_given(c, "all");
+        json_array_foreach(tokens, i, token) list_row(c, listing->table, token);
         if (c->json)
-                (void) json_array_extend(gathered, (json_t *) tokens);
+                (void) json_array_extend(listing->gathered, (json_t *) tokens);
         else
-                table_print(table);
-}
-
-/* @ret_next: what the last page said */
-static enum result list_pages(struct client *c, struct table *table, json_t *gathered,
-                              char **ret_next) {
-        const char *limit = option_value(c, "limit");
-        bool all = option_given(c, "all");
-
-        for (;;) {
-                CAD_AUTO(buffer_done) struct buffer path = { 0 };
-                CAD_AUTO(json_free) json_t *page = NULL;
-                CAD_AUTO(free_text) char *cursor = CAD_TAKE(*ret_next);
-                enum result result;
-
-                buffer_text(&path, "/v1/tokens");
-                query_add(&path, "limit", limit ? limit : LIST_PAGE);
-                query_add(&path, "cursor", cursor);
-                result = api_get(c, buffer_string(&path), &page);
-                if (result != DONE)
-                        return result;
-                list_page(c, table, page, gathered);
-                if (*api_text(page, "next"))
-                        *ret_next = strdup(api_text(page, "next"));
-                /* a cursor that does not move would go on for ever */
-                if (!all || !*ret_next || text_equal(*ret_next, cursor) || output_broken())
-                        return DONE;
-        }
+                table_print(listing->table);
+        return DONE;
 }
 
 static enum result list_run(struct client *c) {
@@ -319,12 +299,17 @@ static enum result list_run(struct client *c) {
         CAD_AUTO(table_free) struct table *table = table_new(columns, ARRAY_SIZE(columns));
         CAD_AUTO(json_free) json_t *gathered = json_array();
         CAD_AUTO(json_free) json_t *answer = NULL;
+        CAD_AUTO(buffer_done) struct buffer base = { 0 };
         CAD_AUTO(free_text) char *next = NULL;
+        struct listing listing = { .table = table, .gathered = gathered };
+        const char *limit = option_value(c, "limit");
         enum result result;
 
         if (!table || !gathered)
                 return fail(REFUSED, "out of memory");
-        result = list_pages(c, table, gathered, &next);
+        buffer_text(&base, "/v1/tokens");
+        query_add(&base, "limit", limit ? limit : LIST_PAGE);
+        result = api_pages(c, &base, list_page, &listing, &next);
         if (result != DONE)
                 return result;
         if (c->json) {
