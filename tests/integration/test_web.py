@@ -139,7 +139,7 @@ def test_it_says_who_the_ca_is_and_how_to_tell(ca):
     assert listed[:12] == [words[bits >> shift & 2047] for shift in range(121, -1, -11)]
     assert digest.hex() in get(ca, "/").body.decode().replace("</span><span>", "")
     whole = " ".join(" ".join(found.texts.values()).split())
-    for needed in ("This page cannot prove itself.", "cactl ca fingerprint", "private names and addresses", "even when its keys are stolen", "home.arpa", "192.168.0.0/16"):
+    for needed in ("This page cannot prove itself.", "hand out another certificate", "cactl ca fingerprint", "private names and addresses", "even when its keys are stolen", "home.arpa", "192.168.0.0/16"):
         assert needed in whole, needed
 
 
