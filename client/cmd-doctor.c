@@ -157,7 +157,7 @@ static void take_parts(struct doctor *doctor, struct bytes text,
         for (size_t i = 0; i < parts->count && (chain->count < parts->count); i++)
                 if (!pile_has(chain, buffer_bytes(&parts->certs[i])))
                         (void) pile_add(chain, buffer_bytes(&parts->certs[i]));
-        if (parts->key && !has_key_of(parts))
+        if (parts->key && parts->count && !has_key_of(parts))
                 diagnosis_add(doctor->d, DIAGNOSIS_KEY_MISMATCH,
                               "the private key in %s is of none of the certificates in it",
                               doctor->patient.file);

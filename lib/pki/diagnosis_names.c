@@ -82,7 +82,9 @@ static void collect(const struct diagnosed *leaf, const char *wanted, struct nam
                         show(ret, value);
         }
         if (ret->count > NAMES_SHOWN_MAX)
-                buffer_format(&ret->text, " and %zu more", ret->count - NAMES_SHOWN_MAX);
+                buffer_format(&ret->text, " and %s%zu more",
+                              ret->count == NAMES_MAX ? "at least " : "",
+                              ret->count - NAMES_SHOWN_MAX);
 }
 
 static size_t address_of(const char *name, uint8_t out[16]) {

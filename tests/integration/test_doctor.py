@@ -791,6 +791,12 @@ def test_a_command_is_for_whose_certificate_it_is_and_for_its_purpose(pki, tmp_p
         assert codes(seen) == {"expired"} and seen["findings"][0]["mend"].startswith(wanted), seen
 
 
+def test_a_key_alone_is_no_certificate(pki, good, tmp_path):
+    (tmp_path / "key.pem").write_bytes(key_pem(good[1]))
+    code, seen = pki.look(tmp_path / "key.pem")
+    assert (code, codes(seen)) == (1, {"no-certificate"}), seen
+
+
 def test_a_certificate_of_no_server_says_so(pki, tmp_path):
     certificate, _ = pki.middle.issue(x509.RFC822Name("anna@nas.lan"))
     (tmp_path / "anna.pem").write_bytes(pem(certificate, pki.middle.certificate))

@@ -39,7 +39,12 @@ VISITORS = {
     "Chromium on Linux": (f"Mozilla/5.0 (X11; Linux x86_64) {CHROME} Safari/537.36", "Linux and ChromeOS"),
     "a Chromebook": (f"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {CHROME} Safari/537.36", "Linux and ChromeOS"),
     "Java": ("Java-http-client/21.0.2", "Java"),
-    "a television": (f"Mozilla/5.0 (SMART-TV; LINUX; Tizen 7.0) {CHROME} TV Safari/537.36", "Televisions and others"),
+    "a television": ("Mozilla/5.0 (SMART-TV; Linux; Tizen 2.4.0) AppleWebkit/538.1 (KHTML, like Gecko) TV Safari/538.1", "Televisions and others"),
+    "another television": (f"Mozilla/5.0 (Web0S; Linux/SmartTV) {CHROME} Safari/537.36 WebAppManager", "Televisions and others"),
+    "an Xbox": (f"Mozilla/5.0 (Windows NT 10.0; Win64; x64; Xbox; Xbox Series X) {CHROME} Safari/537.36 Edge/44", "Televisions and others"),
+    "a Windows Phone": (f"Mozilla/5.0 (Windows Phone 10.0; Android 6.0.1; Microsoft; Lumia 950) {CHROME} Edge/15", "Televisions and others"),
+    "FreeBSD": (f"Mozilla/5.0 (X11; FreeBSD amd64) {CHROME} Safari/537.36", "Linux and ChromeOS"),
+    "an old Java": ("Java/1.8.0_392", "Java"),
     "curl": ("curl/8.9.1", "Televisions and others"),
     "nobody": (None, "Televisions and others"),
     "something odd": ("<script>\xe9" + "A" * 4000, "Televisions and others"),
@@ -241,6 +246,7 @@ def test_every_answer_is_locked_down(ca, path, kind):
     assert not {"set-cookie", "access-control-allow-origin", "strict-transport-security", "server"} & set(headers)
     if path in PAGES:
         port = ca.port("https")
+        assert policy["require-trusted-types-for"] == "'script'"
         assert policy["script-src"] == policy["style-src"] == "'self'" and policy["base-uri"] == policy["form-action"] == "'none'"
         assert policy["img-src"] == f"'self' https://127.0.0.1:{port} https://localhost:{port}"
         assert headers["content-type"] == "text/html; charset=utf-8" and headers["cross-origin-opener-policy"] == "same-origin"
