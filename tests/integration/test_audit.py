@@ -216,6 +216,9 @@ def test_what_cad_does_by_itself_is_a_row(ca):
     os.kill(ca.signer_pid, 9)
     wait_for_row(ca, "&action=signer.lost", lambda row: True)
     wait_for_row(ca, "&action=signer.start", lambda row: True)
+    ca.post("/v1/crls", {}).expect(200)
+    row = wait_for_row(ca, "&action=crl.publish&object=int-1", lambda row: row["principal"] == "cad")
+    assert row["outcome"] == "ok" and "somebody asked" in row["detail"] and " entries" in row["detail"], row
 
 
 # ---- lists ---------------------------------------------------------------------------------------------------

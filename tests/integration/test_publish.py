@@ -5,6 +5,7 @@ import datetime
 import http.client
 import os
 import pathlib
+import re
 import random
 import shutil
 import subprocess
@@ -361,7 +362,7 @@ def test_a_revocation_right_before_a_kill_is_on_the_next_one():
         ca.check_log()
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "emptied", "another's", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "of nobody", "emptied", "another's", "gone"])
 def test_a_damaged_file_is_made_anew(damage):
     with cadtest.Daemon() as ca:
         wait_for_crls(ca)
@@ -376,6 +377,7 @@ def test_a_damaged_file_is_made_anew(damage):
             file.unlink()
         else:
             file.write_bytes({"cut": der[:-1], "changed": der[:60] + bytes([der[60] ^ 1]) + der[61:], "emptied": b"",
+                              "of nobody": der[:-1] + bytes([der[-1] ^ 1]),     # its signature is none
                               "another's": (ca.state / "crl" / "int-2.crl").read_bytes()}[damage])
         ca.start()
         wait_for_crls(ca)
@@ -526,6 +528,8 @@ def test_a_reload_takes_other_settings():
         ca.wait_until(lambda: "read anew" in ca.log_text(), 5, "not reloaded")
         ca.post("/v1/crls", {}).expect(200)
         assert crl(ca).next_update <= datetime.datetime.utcnow() + datetime.timedelta(hours=1, seconds=1)
+        # and nobody is to keep it beyond the time when there is a new one: a third of its life
+        assert 900 < int(re.search(r"max-age=(\d+)", ca.get("/crl/int-1.crl").headers["cache-control"])[1]) <= 1200
 
 
 # ---- R-7 and row 80 against the real thing -----------------------------------------------------------------
