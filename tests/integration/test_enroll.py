@@ -450,6 +450,11 @@ def test_a_hook_that_others_may_write_is_not_run(ca, device):
     hook(device, "10-open", f"echo ran > {device.base}/ran\n", mode=0o777)
     bad(device.enroll("open.lan", token=device.token("open.lan")), 1, "10-open", "chmod go-w")
     assert not (device.base / "ran").exists()
+    if os.geteuid() == 0:       # nor one of somebody else's, whatever its mode
+        os.chown(hook(device, "10-open", f"echo ran > {device.base}/ran\n"), 1234, 0)
+        bad(device.run("renew"), 1, "10-open", "belong to root")
+        assert not (device.base / "ran").exists()
+        os.chown(device.conf / "hooks.d" / "10-open", 0, 0)
     for name in ("10-open", "x~", "y.dpkg-old", ".z"):
         hook(device, name, f"echo ran > {device.base}/ran\n", mode=0o644 if name == "10-open" else 0o755)
     good(device.run("renew"))

@@ -85,6 +85,21 @@ def test_what_is_due_is_renewed_deployed_and_told(ca, device):
     assert sorted(device.certs()) == ["due.lan", "not.lan"]
 
 
+def test_a_service_that_could_not_be_told_is_told_again(ca, device):
+    enrolled(device, "tell.lan")
+    out, fine = device.base / "out", device.base / "fine"
+    fine.touch()
+    device.env["CACTL_STATE_DIR"] = str(device.base / "state")
+    good(device.run("deploy", "install", "web", "--to-fullchain", out, "--reload", f"test -e {fine}"))
+    fine.unlink()
+    bad(device.run("renew", "--force"), 1, "the old files are back")
+    bad(device.run("renew"), 1, "the old files are back")       # not due, and not forgotten
+    fine.touch()
+    assert "reloaded" in good(device.run("renew"))
+    assert out.read_bytes() == device.file("tell.lan", "fullchain.pem").read_bytes()
+    assert "web" not in good(device.run("renew"))
+
+
 def test_a_new_key_comes_by_option_and_by_setting(ca, device):
     enrolled(device, "key.lan", "--key", "ecdsa-p384")
     first = device.set("key.lan")["key.pem"]
