@@ -125,7 +125,7 @@ int bundle_export(int state_fd, struct bytes passphrase, int out_fd, struct erro
 
         if (ca_load_public(state_fd, &ca, err) < 0 ||
             put_folder(state_fd, CA_FOLDER, BUNDLE_PREFIX CA_FOLDER "/",
-                       CA_CONF_FILE + strlen(CA_FOLDER "/"), passphrase, out_fd, err) < 0 ||
+                       &CA_CONF_FILE[strlen(CA_FOLDER "/")], passphrase, out_fd, err) < 0 ||
             put_folder(state_fd, ".", BUNDLE_PREFIX, /* first= */ NULL, passphrase, out_fd, err) <
                     0)
                 return -1;
