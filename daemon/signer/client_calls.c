@@ -13,9 +13,19 @@
 
 /* ---- in flight ---- */
 
-void calls_put(struct signer_client *c, struct signer_call *call) {
-        struct signer_call **bucket = &c->buckets[call->id % SIGNER_BUCKETS];
+int calls_check(const struct signer_client *c, struct error *err) {
+        if (!c->stopping && c->fd >= 0)
+                return 0;
+        return error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
+                         "the signer is not there: it is being started again");
+}
 
+void calls_put(struct signer_client *c, struct signer_call *call, int64_t deadline_ms) {
+        struct signer_call **bucket;
+
+        call->id = ++c->next_id;
+        call->deadline_ms = moment_monotonic_ms() + deadline_ms;
+        bucket = &c->buckets[call->id % SIGNER_BUCKETS];
         call->next = *bucket;
         *bucket = call;
         c->in_flight++;
@@ -88,8 +98,7 @@ void calls_fail_overdue(struct signer_client *c, int64_t before_ms, enum error_c
 
 /* ---- sending ---- */
 
-/* @attached: a descriptor beside it, -1: none */
-int calls_send_with(int fd, struct bytes frame, int attached, struct error *err) {
+static int send_with(int fd, struct bytes frame, int attached, struct error *err) {
         if (frame.size == 0)
                 return error_set(err, ERR_INTERNAL,
                                  "the request does not fit into a frame for the signer");
@@ -107,15 +116,14 @@ int calls_send_with(int fd, struct bytes frame, int attached, struct error *err)
 }
 
 int calls_send_frame(int fd, struct bytes frame, struct error *err) {
-        return calls_send_with(fd, frame, /* attached= */ -1, err);
+        return send_with(fd, frame, /* attached= */ -1, err);
 }
 
 /* In flight before it is sent: the answer may be faster than we are. */
-int calls_send(struct signer_client *c, struct signer_call *call, struct bytes frame,
+int calls_send(struct signer_client *c, struct signer_call *call, struct bytes frame, int attached,
                struct error *err) {
-        int rc;
+        int rc = send_with(c->fd, frame, attached, err);
 
-        rc = calls_send_frame(c->fd, frame, err);
         if (rc < 0)
                 (void) calls_take(c, call->id);
         return rc;
@@ -127,18 +135,15 @@ int signer_client_issue(struct signer_client *c, const struct sign_issue *issue,
         int rc;
 
         (void) pthread_mutex_lock(&c->lock);
-        if (c->stopping || c->fd < 0) {
-                rc = error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
-                               "the signer is not there: it is being started again");
-        } else if (c->in_flight >= SIGNER_IN_FLIGHT_MAX) {
+        rc = calls_check(c, err);
+        if (rc == 0 && c->in_flight >= SIGNER_IN_FLIGHT_MAX) {
                 rc = error_set(err, ERR_OVERLOADED,
                                "%d certificates are being made already: try again in a moment",
                                SIGNER_IN_FLIGHT_MAX);
-        } else {
-                call->id = ++c->next_id;
-                call->deadline_ms = moment_monotonic_ms() + SIGNER_DEADLINE_MS;
-                calls_put(c, call);
-                rc = calls_send(c, call, sign_issue_encode(frame, call->id, issue), err);
+        } else if (rc == 0) {
+                calls_put(c, call, SIGNER_DEADLINE_MS);
+                rc = calls_send(c, call, sign_issue_encode(frame, call->id, issue),
+                                /* attached= */ -1, err);
         }
         (void) pthread_mutex_unlock(&c->lock);
         return rc;

@@ -37,8 +37,11 @@ struct signer_client {
 
 /* ---- client_calls.c; the caller holds the lock, where nothing else is said ------------------------------------- */
 
-/** calls_put() - in flight from now on, by its id */
-void calls_put(struct signer_client *c, struct signer_call *call);
+/** calls_check() - whether there is a signer to be asked. @err: ERR_STOPPING, ERR_SIGNER_UNAVAILABLE */
+int calls_check(const struct signer_client *c, struct error *err);
+
+/** calls_put() - in flight from now on, for @deadline_ms; gets its id */
+void calls_put(struct signer_client *c, struct signer_call *call, int64_t deadline_ms);
 
 /** calls_take() - no more in flight. Return: NULL: there is none of this id */
 struct signer_call *calls_take(struct signer_client *c, uint32_t id);
@@ -54,16 +57,15 @@ void calls_fail(struct signer_client *c, struct signer_call *list, enum error_co
 void calls_fail_overdue(struct signer_client *c, int64_t before_ms, enum error_code code,
                         const char *text);
 
-/**
- * calls_send_with() - a frame, without waiting; the lock is not needed
- * @attached: a descriptor beside it, -1: none
- * @err:      ERR_OVERLOADED, ERR_SIGNER_UNAVAILABLE
- */
-int calls_send_with(int fd, struct bytes frame, int attached, struct error *err);
+/** calls_send_frame() - a frame that is no call's, without waiting; the lock is not needed. @err: ERR_OVERLOADED, ERR_SIGNER_UNAVAILABLE */
 int calls_send_frame(int fd, struct bytes frame, struct error *err);
 
-/** calls_send() - the frame of a call that is in flight, which it is no more where that fails */
-int calls_send(struct signer_client *c, struct signer_call *call, struct bytes frame,
+/**
+ * calls_send() - the frame of a call that is in flight, which it is no more where that fails
+ * @attached: a descriptor beside it, -1: none
+ * @err:      as above
+ */
+int calls_send(struct signer_client *c, struct signer_call *call, struct bytes frame, int attached,
                struct error *err);
 
 /* ---- client_wait.c: answers that somebody waits for, on the reader's thread, without the lock ------------------ */

@@ -89,19 +89,15 @@ int signer_client_anchors(struct signer_client *c, const struct audit_anchor *an
         struct waiting_anchors w = { .call.done = on_anchors_answer, .client = c, .ret = ret };
         uint8_t frame[128];
         struct bytes message;
-        int rc = 0;
+        int rc;
 
         (void) pthread_mutex_lock(&c->lock);
-        if (c->stopping || c->fd < 0) {
-                rc = error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
-                               "the signer is not there: it is being started again");
-        } else {
-                w.call.id = ++c->next_id;
-                w.call.deadline_ms = moment_monotonic_ms() + SIGNER_DEADLINE_MS;
-                calls_put(c, &w.call);
+        rc = calls_check(c, err);
+        if (rc == 0) {
+                calls_put(c, &w.call, SIGNER_DEADLINE_MS);
                 message = anchor ? sign_anchor_encode(frame, w.call.id, anchor)
                                  : sign_empty_encode(frame, SIGNER_ANCHORS, w.call.id);
-                rc = calls_send(c, &w.call, message, err);
+                rc = calls_send(c, &w.call, message, /* attached= */ -1, err);
         }
         while (rc == 0 && !w.done) /* its deadline ends it, too */
                 (void) pthread_cond_wait(&c->changed, &c->lock);
@@ -145,18 +141,14 @@ static void on_change_answer(struct signer_call *call, const char *issuer, struc
 
 static int wait_for_change(struct signer_client *c, enum signer_message type, const char *issuer,
                            struct waiting_change *w, struct error *err) {
-        int rc = 0;
+        int rc;
 
         (void) pthread_mutex_lock(&c->lock);
-        if (c->stopping || c->fd < 0) {
-                rc = error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
-                               "the signer is not there: it is being started again");
-        } else {
-                w->call.id = ++c->next_id;
-                w->call.deadline_ms = moment_monotonic_ms() + SIGNER_CHANGE_DEADLINE_MS;
-                calls_put(c, &w->call);
+        rc = calls_check(c, err);
+        if (rc == 0) {
+                calls_put(c, &w->call, SIGNER_CHANGE_DEADLINE_MS);
                 rc = calls_send(c, &w->call, sign_change_encode(w->frame, type, w->call.id, issuer),
-                                err);
+                                /* attached= */ -1, err);
         }
         while (rc == 0 && !w->done) /* its deadline ends it, too */
                 (void) pthread_cond_wait(&c->changed, &c->lock);
@@ -262,17 +254,11 @@ static int send_crl_wish(struct signer_client *c, const struct sign_crl *wish,
         int rc;
 
         (void) pthread_mutex_lock(&c->lock);
-        if (c->stopping || c->fd < 0) {
-                rc = error_set(err, c->stopping ? ERR_STOPPING : ERR_SIGNER_UNAVAILABLE,
-                               "the signer is not there: it is being started again");
-        } else {
-                call->id = ++c->next_id;
-                call->deadline_ms = moment_monotonic_ms() + SIGNER_CRL_DEADLINE_MS;
-                calls_put(c, call);
-                rc = calls_send_with(c->fd, sign_crl_encode(frame, call->id, wish),
-                                     wish->entries_fd, err);
-                if (rc < 0)
-                        (void) calls_take(c, call->id);
+        rc = calls_check(c, err);
+        if (rc == 0) {
+                calls_put(c, call, SIGNER_CRL_DEADLINE_MS);
+                rc = calls_send(c, call, sign_crl_encode(frame, call->id, wish), wish->entries_fd,
+                                err);
         }
         (void) pthread_mutex_unlock(&c->lock);
         return rc;
