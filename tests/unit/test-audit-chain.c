@@ -347,6 +347,14 @@ static void cut_what_the_head_has_seen(void) {
         chain.last = 47;
 }
 
+static void cut_one_that_is_anchored(void) {
+        chain.last = chain.head = 39;
+}
+
+static void cut_one_that_the_head_has_seen(void) {
+        chain.last = ROWS - 1;
+}
+
 static void cut_all(void) {
         chain.last = chain.head = 0;
 }
@@ -456,6 +464,14 @@ static const struct tampering {
         { "an end that is not anchored cut off, but the head is there",
           cut_what_the_head_has_seen,
           { { AUDIT_ROWS_CUT, 48, 50, 0 } },
+          40 },
+        { "the anchored end alone",
+          cut_one_that_is_anchored,
+          { { AUDIT_ROWS_CUT, 40, 40, 40 } },
+          20 },
+        { "the newest alone",
+          cut_one_that_the_head_has_seen,
+          { { AUDIT_ROWS_CUT, ROWS, ROWS, 0 } },
           40 },
         { "all cut off", cut_all, { { AUDIT_ROWS_CUT, 1, 40, 40 } }, 0 },
         { "two swapped",
