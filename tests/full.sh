@@ -109,7 +109,7 @@ python_tests() {
 # Every kill point, not the sample of them that the ordinary run takes.
 torture() {
         bounded scripts/build.sh "$cad_build" gcc -Dwerror=true &&
-                CAD_TORTURE=full python_tests torture tests/integration/test_{crash,init_kill,faults}.py &&
+                CAD_TORTURE=full python_tests torture tests/integration/test_{crash,init_kill,moments,faults}.py &&
                 CAD_BUILD_DIR=$cad_build count_script bounded tests/torture/idle.py
 }
 

@@ -144,6 +144,8 @@ def has_certificate(world, found):
 
 
 class Thing:
+    signer_writes = False
+
     def __init__(self, world):
         self.world, self.ca = world, world.ca
 
@@ -346,6 +348,8 @@ class Revoke(Renew):
 
 
 class Publish(Thing):
+    signer_writes = True
+
     def act(self):
         return self.world.ask("POST", "/v1/crls", {})
 
@@ -363,7 +367,7 @@ class Publish(Thing):
 
 class Rotate(Thing):
     """The standby takes over, or another one is prepared, whichever it is time for."""
-    alone = True            # a CA has few intermediates in its life
+    signer_writes = True
 
     def __init__(self, world):
         super().__init__(world)
@@ -475,6 +479,30 @@ def once(world, name, program, fault, moment):
     thing.again(answer)
     world.check()
     return came
+
+
+def sample(chance, names=THINGS, say=lambda text: None):
+    """Of each thing one moment, with a fault, both by @chance; of cad-signer, too, where it does more than answer. Return: how many came:
+    what cad does by itself meanwhile makes some miss."""
+    tried, worlds = 0, Worlds()
+    try:
+        for name in names:
+            for program in ("cad", "cad-signer") if THINGS[name].signer_writes else ("cad",):
+                fault, world = chance.choice(list(FAULTS)), worlds.get()
+                thing = THINGS[name](world)
+                world.moments.arm(program, 0, fault)
+                answer = thing.act()
+                world.moments.disarm()
+                thing.check(answer)
+                count = world.moments.of[program].seen
+                if not count:
+                    continue
+                moment = chance.randint(1, count)
+                say(f"{name}: {fault} at moment {moment} of {count} of {program}")
+                tried += once(worlds.get(), name, program, fault, moment)
+    finally:
+        worlds.close()
+    return tried
 
 
 def torture(names=THINGS, programs=("cad", "cad-signer"), faults=FAULTS, every=1, begin=1, say=lambda text: None):
