@@ -69,6 +69,7 @@ struct client {
         /* NULL, or: there and nowhere else is the CA, whatever options and cactl.conf say (enroll, renew) */
         const struct place *at;
         const char *bearer; /* NULL, or a token that goes with each request */
+        long status;        /* of the last answer; 0: none has come */
 };
 
 /** option_value() - what was given for an option, NULL where it was not given */

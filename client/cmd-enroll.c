@@ -61,11 +61,13 @@ static enum result obtain(struct client *c, struct enroll_run *r, bool *ret_wait
         CAD_AUTO(enrolment_done) struct enrolment what = { .url = NULL };
         struct error ignored = { 0 };
         enum result result = DONE;
+        bool fresh = false;
 
         if (asked_load(&r->device, &asked, &ignored) == 0 && asked_fits(&asked, &r->wish)) {
                 say(c, "going on with what an earlier run asked for");
         } else {
                 asked_done(&asked);
+                fresh = true;
                 result = asked_make(c, &r->device, &r->wish, &asked);
         }
         if (result != DONE)
@@ -77,6 +79,8 @@ static enum result obtain(struct client *c, struct enroll_run *r, bool *ret_wait
                 result = obtain_by_request(c, &r->device, &asked,
                                            option_given(c, "no-wait") ? OBTAIN_LEAVE : OBTAIN_WAIT,
                                            &issued, &what, ret_waits);
+        if (result != DONE && fresh)
+                asked_drop_refused(c, &r->device);
         if (result != DONE || *ret_waits)
                 return result;
         return obtain_finish(c, &r->device, &asked, &issued, &what);

@@ -311,8 +311,8 @@ static enum result nothing_whole(const struct renewal *r, bool asked, const stru
         if (asked)
                 return fail(
                         REFUSED,
-                        "%s: an enrolment was begun and nothing was asked of the CA yet: run 'cactl enroll' again",
-                        r->device.name);
+                        "%s: an enrolment was begun and the CA has not answered: run 'cactl enroll' again, or remove %s/certs/.%s.pending",
+                        r->device.name, r->device.conf, r->device.name);
         if (err->code == ERR_NOT_FOUND)
                 return fail(REFUSED, "%s is not there: 'cactl enroll' makes it", r->device.folder);
         return fail(REFUSED, "%s cannot be renewed: %s; 'cactl enroll' makes it anew",

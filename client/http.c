@@ -640,12 +640,16 @@ static enum result http_open(struct client *c, struct http **ret) {
 
 enum result http_call(struct client *c, const struct http_request *request,
                       struct http_answer *ret) {
-        if (!c->http) {
-                enum result result = http_open(c, &c->http);
+        enum result result;
 
+        c->status = 0;
+        if (!c->http) {
+                result = http_open(c, &c->http);
                 if (result != DONE || !c->http)
                         return result;
         }
         c->http->bearer = c->bearer;
-        return call(c->http, request, ret);
+        result = call(c->http, request, ret);
+        c->status = result == DONE ? ret->status : 0;
+        return result;
 }

@@ -116,6 +116,19 @@ void asked_drop_answered(struct device *d) {
                 (void) kept_pending_drop(d->certs_fd, d->name, &ignored);
 }
 
+/* RFC 9110 §15.5; 408, 409, 425 and 429 are for another time. */
+static bool is_final(long status) {
+        return status >= 400 && status < 500 && status != 408 && status != 409 && status != 425 &&
+                status != 429;
+}
+
+void asked_drop_refused(const struct client *c, struct device *d) {
+        struct error ignored = { 0 };
+
+        if (is_final(c->status))
+                (void) kept_pending_drop(d->certs_fd, d->name, &ignored);
+}
+
 enum result asked_place(const struct device *d, const struct asked *a, struct place *ret) {
         CAD_AUTO(buffer_done) struct buffer path = { 0 };
 

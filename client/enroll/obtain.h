@@ -35,6 +35,13 @@ enum result asked_make(const struct client *c, struct device *d, const struct wi
 /** asked_drop_answered() - what waits on disk although its certificate is in place: somebody was killed between the two */
 void asked_drop_answered(struct device *d);
 
+/**
+ * asked_drop_refused() - what this run made and the CA's last answer refused for good waits for nothing
+ *
+ * What an earlier run asked stays: its answer may have been lost, and it comes again for that key alone.
+ */
+void asked_drop_refused(const struct client *c, struct device *d);
+
 /** asked_place() - where its CA is. @root_path: of the pinned root. @ret: zero-initialised */
 enum result asked_place(const struct device *d, const struct asked *a, struct place *ret);
 

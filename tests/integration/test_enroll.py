@@ -165,6 +165,13 @@ def test_a_token_that_is_no_good_leaves_all_as_it_was(device, why):
     assert device.set(name) == before and len(device.issued(name)) == count
 
 
+@pytest.mark.parametrize("name, uses_token", [("other.lan", True), ("google.com", True), ("google.com", False)])
+def test_what_the_ca_refuses_is_over_and_renewals_say_nothing_of_it(ca, device, name, uses_token):
+    bad(device.enroll(name, token=device.token("mine.lan") if uses_token else None), 1, name)
+    assert device.certs() == []
+    assert "nothing is enrolled" in good(device.run("renew"))
+
+
 # ---- without ---------------------------------------------------------------------------------------
 
 def start(device, *words, **more):
@@ -411,6 +418,7 @@ def test_a_disk_that_is_full_when_the_answer_comes_loses_nothing(ca, device):
     said = bad(device.enroll("full.lan", token=token, preexec_fn=small), 1, "fullchain.pem", "is as it was")
     [serial] = device.issued("full.lan")
     assert serial in said and ".full.lan.pending" in device.certs() and "full.lan" not in device.certs()
+    bad(device.enroll("full.lan", token="cad_0123456789abcdef_" + "0" * 32), 1)    # which costs nothing of that
     assert "earlier run" in good(device.enroll("full.lan", token=token))
     assert device.check("full.lan") == serial and device.issued("full.lan") == [serial] and device.certs() == ["full.lan"]
 
