@@ -386,6 +386,8 @@ def test_owner_mode_and_labels_stay(deployed, new):
     except OSError:
         label = None
     labels = {name: os.getxattr(key, name) for name in os.listxattr(key)}
+    with contextlib.suppress(OSError):
+        os.setxattr(key, "security.ima", b"\x01" + bytes(20))       # of the old content, and a lie of any other
     deployed.install("web", "--from", deployed.base / "new")
     assert deployed.holds(new, *PAIR)
     found = key.stat()
@@ -450,6 +452,23 @@ def test_what_is_no_key_file_is_not_replaced_by_one(deployed, what):
     before = deployed.seen()
     assert said in deployed.refused("web", "--from", deployed.base / "new")
     assert deployed.seen() == before
+
+
+def test_a_key_that_everybody_may_read_is_told_of(deployed):
+    (deployed.out / "key").chmod(0o644)
+    for _ in range(2):      # also where it is up to date
+        said = deployed.install("web", "--from", deployed.base / "new").stderr
+        assert "everybody may read it (mode 0644): chmod o=" in said
+
+
+def test_a_new_source_replaces_the_old_one_whole(place, old, new):
+    """A key that was named before is not taken for the key of what is named now."""
+    place.install("web", *files(place.base, everything(old)), *place.to(*PAIR))
+    (place.base / "all").write_text(new.parts["key"] + new.parts["fullchain"] + new.parts["root"])
+    place.install("web", "--cert", place.base / "all")
+    assert place.holds(new, *PAIR)
+    place.install("web", "--from", old.store(place.base / "folder"))
+    assert place.holds(old, *PAIR)
 
 
 def test_force_replaces_a_foreign_file(deployed, new):
@@ -523,9 +542,10 @@ def test_what_was_cut_off_before_the_reload_is_undone_by_the_next_run(deployed, 
     words = ["install", "web", "--from", deployed.base / "new", "--check", 'sh -c "kill -9 $PPID"']
     deployed.cactl(*words, expect=-signal.SIGKILL)
     assert deployed.holds(new, *PAIR)
-    # a run that cannot do more undoes it at least
+    # a run that cannot do more undoes it at least, and tells the service, which may have read it
     (deployed.base / "new" / "key.pem").rename(deployed.base / "away")
-    deployed.refused("web", "--from", deployed.base / "new")
+    deployed.refused("web", "--from", deployed.base / "new", "--reload", f"touch {deployed.base}/told")
+    assert (deployed.base / "told").exists()
     assert deployed.holds(old, *PAIR) and not [name for name in deployed.seen() if name.startswith(".")]
     (deployed.base / "away").rename(deployed.base / "new" / "key.pem")
     deployed.cactl(*words, expect=-signal.SIGKILL)

@@ -12,6 +12,7 @@ import subprocess
 
 import cadtest
 import certs
+import https
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -260,6 +261,17 @@ def test_what_does_not_belong_together_is_refused_and_writes_nothing(ca, folder)
     export(ca, "nothing.pem", status=1, cwd=folder)
     export(ca, serial_of(ca), "--format", "jks", status=2, cwd=folder)
     export(ca, serial_of(ca), "--p12-password-file", "plain.pem", status=2, cwd=folder)
+    assert not (folder / "x").exists()
+
+
+def test_a_chain_that_only_has_the_right_names_is_refused(ca, folder):
+    root, root_key = https.make(None, None, "Root", is_ca=True, eku=())
+    named, named_key = https.make(root.subject, root_key, "Int", is_ca=True, eku=())
+    leaf, _ = https.make(named.subject, ec.generate_private_key(ec.SECP256R1()), "leaf")      # nobody's of these
+    (folder / "all.pem").write_text("".join(map(https.pem, (leaf, named, root))))
+    for form in ("fullchain", "pkcs7", "chain"):
+        words = ["--with-root"] if form == "fullchain" else []
+        assert "do not belong together" in export(ca, "all.pem", "--format", form, *words, "--out", "x", status=1, cwd=folder)
     assert not (folder / "x").exists()
 
 

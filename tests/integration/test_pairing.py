@@ -1,8 +1,12 @@
 """Pairing codes: tokens for poor keyboards. Good once, for ten minutes, few at a time, and no way to guess one or to lock others out."""
 
+import contextlib
+import hashlib
 import json
 import os
 import re
+import sqlite3
+import ssl
 import subprocess
 
 import pytest
@@ -126,6 +130,15 @@ def test_no_code_is_in_the_log_the_audit_or_the_database(ca):
         assert text not in rows and text not in ca.log_text()
         for path in ca.state.rglob("*"):
             assert not path.is_file() or text.encode() not in path.read_bytes(), path
+
+
+def test_what_is_kept_of_a_code_is_slow_to_guess_from_and_this_cas_alone(ca):
+    token = code(ca, "kept.lan")
+    typed = token["token"].replace("-", "")
+    salt = hashlib.sha256(ssl.PEM_cert_to_DER_cert(ca.get("/v1/ca/root.pem").body.decode())).digest()
+    with contextlib.closing(sqlite3.connect(f"file:{ca.state}/cad.db?mode=ro", uri=True)) as db:
+        kept = {row[0] for row in db.execute("SELECT hash FROM tokens")}
+    assert hashlib.pbkdf2_hmac("sha256", typed.encode(), salt, 20000) in kept
 
 
 # ---- cactl ----

@@ -274,6 +274,19 @@ START_TEST(one_that_guesses_at_codes_shuts_out_no_other) {
 }
 END_TEST
 
+START_TEST(many_that_guess_at_codes_leave_a_part_for_those_who_have_not) {
+        limiter = limiter_free(limiter);
+        limiter = limiter_new(&limiter_pairing);
+        for (unsigned n = 0; n < LIMITER_PAIRING_ALL_BURST / LIMITER_PAIRING_SOURCE_BURST; n++)
+                (void) guess_until_refused(address(n), START_MS);
+        ck_assert(!may_guess(address(0), START_MS));
+        ck_assert(may_guess(address(1000), START_MS));
+        for (unsigned n = 1; n < 20; n++)
+                (void) guess_until_refused(neighbour(n), START_MS);
+        ck_assert(may_guess(neighbour(100), START_MS));
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("limiter");
         TCase *tc = tcase_create("limiter");
@@ -293,6 +306,7 @@ int main(void) {
         tcase_add_test(tc, threads_share_one_budget);
         tcase_add_test(tc, in_the_life_of_a_code_too_few_guesses_come_in_to_meet_one);
         tcase_add_test(tc, one_that_guesses_at_codes_shuts_out_no_other);
+        tcase_add_test(tc, many_that_guess_at_codes_leave_a_part_for_those_who_have_not);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }
