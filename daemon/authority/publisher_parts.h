@@ -51,8 +51,8 @@ struct publisher {
 
 /* ---- publisher_thread.c ------------------------------------------------------------------------------------- */
 
-/** publisher_thread() - for pthread_create(); @publisher. Ends when it is stopping */
-void *publisher_thread(void *publisher);
+/** publisher_thread() - for pthread_create(); @data: the publisher. Ends when it is stopping */
+void *publisher_thread(void *data);
 
 /** publisher_answer_waiting() - all who wait; with the lock, which is given up meanwhile. @err: why not, NULL: it is done */
 void publisher_answer_waiting(struct publisher *p, const struct error *err);
