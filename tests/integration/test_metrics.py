@@ -1,5 +1,6 @@
 """GET /metrics: Prometheus' text format 0.0.4 to the letter, values that move with what happens, and who may read it."""
 
+import calendar
 import math
 import os
 import pathlib
@@ -9,6 +10,7 @@ import subprocess
 import time
 
 import pytest
+from cryptography import x509
 
 import cadtest
 import csrs
@@ -107,10 +109,12 @@ def test_certificates_are_counted_as_they_come_and_go(ca):
     ca.post(f"/v1/certificates/{serials[1]}/revoke", {"reason": "certificate_hold"}).expect(200)
     after = scrape(ca)
     for name, more in {"cad_certificates_issued_total": 3, "cad_certificates_revoked_total": 1, "cad_certificates_on_hold": 1,
-                       "cad_signer_signatures_total": 3}.items():
+                       "cad_signer_signatures_total": 3, "cad_signer_signatures_last_hour": 3}.items():
         assert after(name) - before(name) == more, name
-    assert after("cad_signer_signatures_last_hour") >= 3
+    assert "cad_signer_signatures_per_hour_limit" not in after.names()
     assert after("cad_store_writes_total") - before("cad_store_writes_total") >= 5
+
+    assert after("cad_http_requests_in_hand") == 1 == scrape(ca)("cad_http_requests_in_hand")       # the scrape itself
     commits = after("cad_store_commit_duration_seconds_count") - before("cad_store_commit_duration_seconds_count")
     assert commits >= 5 and 0 < after("cad_store_commit_duration_seconds_sum") < 60
     assert after("cad_store_commit_failures_total") == 0
@@ -152,10 +156,34 @@ def test_crls_and_the_certificate_of_https_are_there(tmp_path):
         serial = daemon.issue(csr(csrs.EcKey(), names=[dns("nas.lan")])).expect(201).json["serial"]
         daemon.post(f"/v1/certificates/{serial}/revoke", {"reason": "superseded"}).expect(200)
         daemon.wait_until(lambda: scrape(daemon)("cad_crl_entries", issuer=issuer) == 1, 20, "the CRL does not follow")
-        after = scrape(daemon)
-        assert after("cad_crl_number", issuer=issuer) > m("cad_crl_number", issuer=issuer)
-        assert after("cad_crl_size_bytes", issuer=issuer) > m("cad_crl_size_bytes", issuer=issuer)
+        daemon.wait_until(lambda: scrape(daemon)("cad_crl_pending_seconds", issuer=issuer) == 0, 20, "it is never over")
+        after, crl = scrape(daemon), daemon.get(f"/crl/{issuer}.crl").expect(200).body
+        told, = [each for each in daemon.get("/v1/crls").expect(200).json["crls"] if each["issuer"] == issuer]
+        for name, value in {"number": told["number"], "size_bytes": len(crl), "this_update_timestamp_seconds": told["this_update"],
+                            "next_update_timestamp_seconds": told["next_update"]}.items():
+            found = after("cad_crl_" + name, issuer=issuer)
+            assert (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found)) if isinstance(value, str) else found) == value, name
+            assert found > m("cad_crl_" + name, issuer=issuer) or name.startswith("this"), name
+        own = x509.load_pem_x509_certificate((daemon.state / "https.pem").read_bytes())
+        assert after("cad_https_expiry_timestamp_seconds") == calendar.timegm(own.not_valid_after.timetuple())
         daemon.check_log()
+
+
+def test_trouble_is_told_in_numbers(tmp_path):
+    (tmp_path / "cad.conf").write_text("")
+    (tmp_path / "signer.conf").write_text("[Limits]\nPerHour=4000\n")
+    with cadtest.Daemon(["--config", tmp_path / "cad.conf"]) as daemon:
+        daemon.wait_until(lambda: daemon.get("/crl/int-1.crl").status == 200, 20, "there is no CRL")
+        assert scrape(daemon)("cad_signer_signatures_per_hour_limit") == 4000
+        first, second = (daemon.issue(csr(csrs.EcKey(), names=[dns("nas.lan")])).expect(201).json["serial"] for _ in range(2))
+        (daemon.state / "crl" / "int-1.crl").unlink()
+        (daemon.state / "crl" / "int-1.crl" / "in the way").mkdir(parents=True)
+        daemon.post(f"/v1/certificates/{first}/revoke", {}).expect(200)
+        daemon.wait_until(lambda: scrape(daemon)("cad_crl_failures", issuer="int-1") >= 1, 20, "it did not fail")
+        assert scrape(daemon)("cad_crl_failures", issuer="int-2") == 0
+        os.kill(daemon.signer_pid, signal.SIGSTOP)         # cad ends it in a while, and starts another
+        daemon.post(f"/v1/certificates/{second}/revoke", {}).expect(200)
+        daemon.wait_until(lambda: scrape(daemon)("cad_crl_pending_seconds", issuer="int-1") >= 1, 20, "nothing is pending")
 
 
 def test_health_is_there_check_by_check(ca):
