@@ -430,8 +430,7 @@ def test_of_many_who_decide_at_once_one_does(ca):
 
 def test_while_one_waits_for_the_signer_others_are_told_so_at_once(ca):
     mine, answers = waiting(ca), []
-    os.kill(ca.signer_pid, signal.SIGSTOP)
-    try:
+    with ca.signer_stopped():
         first = threading.Thread(target=lambda: answers.append(decide(ca, mine, "approve")))
         first.start()
         time.sleep(0.3)
@@ -440,8 +439,6 @@ def test_while_one_waits_for_the_signer_others_are_told_so_at_once(ca):
             assert "somebody else" in problem(decide(ca, mine, how), 409, "state-conflict")["detail"]
             assert time.monotonic() - started < 1
         assert poll(ca, mine).json["status"] == "waiting"
-    finally:
-        os.kill(ca.signer_pid, signal.SIGCONT)
     first.join(30)
     answers[0].expect(201)
     assert poll(ca, mine).json["status"] == "approved"
@@ -449,12 +446,11 @@ def test_while_one_waits_for_the_signer_others_are_told_so_at_once(ca):
 
 def test_a_signer_that_fails_leaves_the_request_waiting(ca):
     mine = waiting(ca)
-    signer = ca.signer_pid
-    os.kill(signer, signal.SIGSTOP)
-    first = concurrent.futures.ThreadPoolExecutor(1).submit(decide, ca, mine, "approve")
-    time.sleep(0.2)
-    os.kill(signer, signal.SIGKILL)
-    first.result(30).expect(503)
+    with ca.signer_stopped() as signer:
+        first = concurrent.futures.ThreadPoolExecutor(1).submit(decide, ca, mine, "approve")
+        time.sleep(0.2)
+        os.kill(signer, signal.SIGKILL)
+        first.result(30).expect(503)
     assert poll(ca, mine).json["status"] == "waiting"
     ca.wait_until(lambda: decide(ca, mine, "approve").status == 201, 20, "not approved with a new signer")
 
