@@ -527,6 +527,19 @@ enum result deploy_folder(struct client *c, const char *folder) {
         return all;
 }
 
+enum result deploy_known(const char *service) {
+        CAD_AUTO(target_done) struct target target = { 0 };
+        bool is_new = false;
+        enum result result = deploy_target_open(service, &target, &is_new);
+
+        if (result != DONE || !is_new || target.service_name)
+                return result;
+        return fail(
+                WRONG_USAGE,
+                "--deploy %s: it is no service that is known (%s), and no target: 'cactl deploy install %s --to-...' makes one",
+                service, service_names(), service);
+}
+
 enum result deploy_add(struct client *c, const char *service, const char *folder) {
         CAD_AUTO(target_done) struct target target = { 0 };
         CAD_AUTO(outcome_done) struct outcome outcome = { 0 };

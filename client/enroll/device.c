@@ -31,6 +31,13 @@ void device_done(struct device *d) {
         d->lock_fd = fd_close(d->lock_fd);
 }
 
+/* The way out for whoever is not root and meets what is root's. */
+static const char *who_may(const struct error *err) {
+        return err->code == ERR_IO && geteuid() != 0
+                ? ": run this as root, or with a folder of your own in $CACTL_CONFIG_DIR"
+                : "";
+}
+
 enum result device_open(const char *name, bool make, struct device *ret) {
         struct error err = { 0 };
 
@@ -41,13 +48,13 @@ enum result device_open(const char *name, bool make, struct device *ret) {
                 return fail(REFUSED, "%s: its path is too long", name);
         ret->certs_fd = kept_open(ret->conf, make, &err);
         if (ret->certs_fd < 0)
-                return fail_error(&err);
+                return fail(REFUSED, "%s%s", err.text, who_may(&err));
         ret->lock_fd = kept_lock(ret->certs_fd, name, &err);
         if (ret->lock_fd < 0 && err.code == ERR_BUSY)
                 return fail(REFUSED, "%s is being worked on: %s; try again when it is done", name,
                             err.text);
         if (ret->lock_fd < 0 || kept_recover(ret->certs_fd, name, &err) < 0)
-                return fail(REFUSED, "%s/certs: %s", ret->conf, err.text);
+                return fail(REFUSED, "%s/certs: %s%s", ret->conf, err.text, who_may(&err));
         return DONE;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/deploy.h"
 #include "client/files.h"
 #include "client/output.h"
 #include "lib/base/text.h"
@@ -116,12 +117,21 @@ static enum result take_texts(const struct client *c, struct enroll_run *r) {
         return result == DONE ? take_text(c, "profile", &r->wish.what.profile) : result;
 }
 
+/* Before a token is used up. */
+static enum result check_deploys(const struct client *c, struct enroll_run *r) {
+        enum result result = DONE;
+        const char *service;
+        size_t at = 0;
+
+        (void) r;
+        while (result == DONE && (service = option_next(c, "deploy", &at)))
+                result = deploy_known(service);
+        return result;
+}
+
 enum result enroll_take_options(const struct client *c, struct enroll_run *r) {
         static enum result (*const steps[])(const struct client *, struct enroll_run *) = {
-                take_token,
-                take_names,
-                take_key,
-                take_texts,
+                take_token, take_names, take_key, take_texts, check_deploys,
         };
         const char *base = option_value(c, "name"), *validity = NULL;
         enum result result;

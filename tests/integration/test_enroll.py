@@ -430,10 +430,24 @@ def test_a_folder_that_cannot_be_written_to_is_found_first(device):
         bad(device.enroll("x.lan", token="cad_x", url=f"https://127.0.0.1:{silent.getsockname()[1]}"), 1, "certs")
 
 
+def test_a_user_whose_folder_it_is_not_is_told_how(ca, device):
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    good(device.enroll("root.lan", token=device.token("root.lan")))
+    device.base.chmod(0o755)
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    for words, conf in ((device.argv(["enroll", "--fingerprint", device.fingerprint, "x.lan"]), device.base / "other"),
+                        ([devices.CACTL, "renew"], device.conf)):
+        done = subprocess.run([*as_nobody, *words], env={**device.env, "CACTL_CONFIG_DIR": str(conf)}, capture_output=True, text=True,
+                              timeout=60, stdin=subprocess.DEVNULL)
+        bad(done, 1, "Permission denied: run this as root, or with a folder of your own in $CACTL_CONFIG_DIR")
+
+
 @pytest.mark.parametrize("words,why", [
     (["x.lan", "--token", "a", "--token-file", "b"], "give one"), (["x.lan", "--key", "dsa"], "--key"),
     (["x.lan", "--name", "../x"], "--name"), (["x.lan", "--label", "a\nUrl=https://evil.lan"], "--label"), (["a b"], "a b"),
     (["x.lan", "--token", ""], "no token"), (["--socket", "/x"], "--url"), (["--cert", "x", "x.lan"], "--cert"),
+    (["x.lan", "--deploy", "nginx", "--deploy", "iis"], "--deploy iis: it is no service"),
 ])
 def test_wrong_usage_ends_with_2(device, words, why):
     bad(device.enroll(*words, url=None, pin=None), 2, why)
