@@ -471,6 +471,22 @@ def test_a_new_source_replaces_the_old_one_whole(place, old, new):
     assert place.holds(old, *PAIR)
 
 
+def test_whoever_owns_the_folder_cannot_have_another_file_written(deployed, old):
+    """By links where cactl is about to write, whose names can be foreseen."""
+    victim = deployed.base / "victim"
+    victim.write_text("precious")
+    before = deployed.seen()
+    now = datetime.datetime.utcnow()
+    links = [deployed.out / f".cactl-web-{now + datetime.timedelta(seconds=after):%Y-%m-%dT%H-%M-%SZ}-{n}-{part}"
+             for after in range(20) for n in (1, 2) for part in range(2)]
+    for link in links:
+        link.symlink_to(victim)
+    assert "File exists" in deployed.refused("web", "--from", deployed.base / "new")
+    for link in links:
+        link.unlink(missing_ok=True)
+    assert victim.read_text() == "precious" and deployed.seen() == before
+
+
 def test_force_replaces_a_foreign_file(deployed, new):
     (deployed.out / "key").write_text("nonsense")
     deployed.install("web", "--from", deployed.base / "new", "--force")

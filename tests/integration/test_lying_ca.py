@@ -85,6 +85,18 @@ def test_an_expired_one_is_asked_for_anew_where_the_ca_has_decided_and_not_where
     assert device.set("nas.lan") == before
 
 
+@pytest.mark.parametrize("status, final", [(503, False), (429, False), (409, False), (403, True), (422, True)])
+def test_what_was_asked_stays_until_the_ca_has_decided(liar, device, status, final):
+    """What fails for now may have been answered all the same: the same key asks again."""
+    liar.lie = lambda ca, asked: status
+    bad(device.enroll("nas.lan", token="cad_x"), 1)
+    assert device.certs() == ([] if final else [".nas.lan.pending"])
+    key = liar.enrolled.key.public_numbers()
+    liar.lie = None
+    good(device.enroll("nas.lan", token="cad_x"))
+    assert (liar.enrolled.key.public_numbers() == key) == (not final)
+
+
 @pytest.mark.parametrize("what", ["no CA", "not signed by itself", "a signature that is none"])
 def test_what_is_no_root_is_not_pinned_though_its_fingerprint_fits(liar, device, what):
     import hashlib

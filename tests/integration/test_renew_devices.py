@@ -351,11 +351,14 @@ def unsynced(log, base):
 def test_everything_is_on_disk_before_it_takes_its_place(ca, device, strace):
     enrolled(device, "sync.lan")
     log, out = device.base / "calls", device.base / "out"
-    watched = ["strace", "-f", "-y", "-s", "0", "-o", log, "-e", "trace=write,fsync,rename,renameat,renameat2", devices.CACTL]
+    watched = ["strace", "-f", "-y", "-s", "0", "-o", log, "-e", "trace=openat,write,fsync,rename,renameat,renameat2", devices.CACTL]
     env = {**device.env, "CACTL_STATE_DIR": str(device.base / "state")}
     for words in (["deploy", "install", "web", "--to-key", out / "key", "--to-fullchain", out / "chain"], ["renew", "--force", "--new-key"]):
         subprocess.run([*watched, *words], env=env, check=True, timeout=60, capture_output=True, stdin=subprocess.DEVNULL)
         assert len(re.findall(r"\brename", log.read_text())) > 2 and unsynced(log, device.base) == [], words
+        # nor can anybody open a key before it has its mode, to read what comes into it
+        made = re.findall(r'openat\(.*"(?:\.cactl-|key\.pem)[^"]*", .*O_CREAT.*, (0[0-9]+)\)', log.read_text())
+        assert made and set(made) == {"0600"}
     assert (out / "chain").read_bytes() == device.file("sync.lan", "fullchain.pem").read_bytes()
 
 

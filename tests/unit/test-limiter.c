@@ -281,9 +281,18 @@ START_TEST(many_that_guess_at_codes_leave_a_part_for_those_who_have_not) {
                 (void) guess_until_refused(address(n), START_MS);
         ck_assert(!may_guess(address(0), START_MS));
         ck_assert(may_guess(address(1000), START_MS));
-        for (unsigned n = 1; n < 20; n++)
-                (void) guess_until_refused(neighbour(n), START_MS);
-        ck_assert(may_guess(neighbour(100), START_MS));
+}
+END_TEST
+
+START_TEST(the_addresses_of_a_network_guess_at_codes_together) {
+        int count = 0;
+
+        limiter = limiter_free(limiter);
+        limiter = limiter_new(&limiter_pairing);
+        for (unsigned n = 1; n < 1000; n++)
+                count += guess(neighbour(n), START_MS);
+        ck_assert_int_eq(count, LIMITER_PAIRING_NETWORK_BURST);
+        ck_assert(guess("[2001:db8:0:1::1]:80", START_MS));
 }
 END_TEST
 
@@ -307,6 +316,7 @@ int main(void) {
         tcase_add_test(tc, in_the_life_of_a_code_too_few_guesses_come_in_to_meet_one);
         tcase_add_test(tc, one_that_guesses_at_codes_shuts_out_no_other);
         tcase_add_test(tc, many_that_guess_at_codes_leave_a_part_for_those_who_have_not);
+        tcase_add_test(tc, the_addresses_of_a_network_guess_at_codes_together);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }
