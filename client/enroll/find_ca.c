@@ -55,7 +55,7 @@ static enum result discover_url(const struct client *c, struct enroll_run *r) {
         if (count == 0)
                 return fail(
                         REFUSED,
-                        "none of those who answer on this network has the root that --fingerprint says: nothing was sent to them");
+                        "none of those who answer on this network has the root that --fingerprint says: nothing was sent to them; --url says where the CA is");
         if (count > 1) {
                 list_found(all, count);
                 return fail(WRONG_USAGE,

@@ -85,6 +85,23 @@ static enum result run_all(const struct client *c, const char *folder, struct di
         return result;
 }
 
+/* Whoever may put a link there has any program of root's run. */
+static enum result check_folder(const char *path) {
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return errno == ENOENT
+                        ? DONE
+                        : fail(REFUSED, "cannot look into %s: %s", path, strerror(errno));
+        if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)))
+                return fail(
+                        REFUSED,
+                        "no hook was run: %s has to belong to root or to uid %u and be writable "
+                        "by nobody else (chmod go-w)",
+                        path, (unsigned) geteuid());
+        return DONE;
+}
+
 enum result hooks_run(const struct client *c, const char *conf, const struct hook_event *event) {
         CAD_AUTO(buffer_done) struct buffer folder = { 0 };
         struct buffer texts[VARIABLE_COUNT] = { { 0 } };
@@ -98,6 +115,8 @@ enum result hooks_run(const struct client *c, const char *conf, const struct hoo
         int count;
 
         buffer_format(&folder, "%s/hooks.d", conf);
+        if (check_folder(buffer_string(&folder)) != DONE)
+                return REFUSED;
         count = scandir(buffer_string(&folder), &entries, is_hook, alphasort);
         if (count < 0)
                 return errno == ENOENT ? DONE

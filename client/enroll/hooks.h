@@ -21,7 +21,7 @@ struct hook_event {
  *
  * Each gets $CACTL_REASON, $CACTL_FOLDER, $CACTL_NAMES and $CACTL_SERIAL, and HOOK_TIMEOUT_S seconds. Left out: names that begin with '.' or end
  * with '~', ".dpkg-old" or the like. One that fails does not keep the others from being run; what it said is shown.
- * Refused: one that others than root and we may write.
+ * Refused: one that others than root and we may write; all, where others may write to the folder.
  * Return: DONE, or REFUSED after saying which failed
  */
 enum result hooks_run(const struct client *c, const char *conf, const struct hook_event *event);

@@ -164,7 +164,8 @@ class Hostile:
                 self.send_header("Content-Type", "application/x-pem-file")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
-                self.wfile.write(text)
+                with contextlib.suppress(OSError):      # whoever has heard enough hangs up
+                    self.wfile.write(text)
 
             do_GET = do_POST = answer
 

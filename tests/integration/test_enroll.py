@@ -477,6 +477,12 @@ def test_a_hook_that_others_may_write_is_not_run(ca, device):
         bad(device.run("renew"), 1, "10-open", "belong to root")
         assert not (device.base / "ran").exists()
         os.chown(device.conf / "hooks.d" / "10-open", 0, 0)
+    # nor any in a folder that others write to: a link to a program of root's would do
+    hook(device, "10-open", f"echo ran > {device.base}/ran\n")
+    (device.conf / "hooks.d").chmod(0o775)
+    bad(device.run("renew"), 1, "no hook was run", "hooks.d", "chmod go-w")
+    assert not (device.base / "ran").exists()
+    (device.conf / "hooks.d").chmod(0o755)
     for name in ("10-open", "x~", "y.dpkg-old", ".z"):
         hook(device, name, f"echo ran > {device.base}/ran\n", mode=0o644 if name == "10-open" else 0o755)
     good(device.run("renew"))

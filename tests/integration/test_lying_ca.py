@@ -112,6 +112,12 @@ def test_what_is_no_root_is_not_pinned_though_its_fingerprint_fits(liar, device,
     assert {path for _, path in liar.requests} == {"/v1/ca/root.pem"} and device.certs() == []
 
 
+def test_megabytes_in_place_of_a_root_are_not_read(device):
+    with devices.Hostile("-----BEGIN CERTIFICATE-----\n" + (8 << 20) * "A") as hostile:
+        bad(device.enroll("nas.lan", url=hostile.url, token="cad_s3cret"), 1, "sends more than", "is this a cad?")
+    assert device.certs() == []
+
+
 # ---- somebody else answers later -------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
