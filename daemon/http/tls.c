@@ -148,6 +148,21 @@ static const char *rsa_fault(gnutls_x509_crt_t crt) {
         return bearable ? NULL : "the RSA key of its certificate is too large";
 }
 
+/* By what is known to be cheap: a key of DSA may have a group of any size. */
+static const char *key_fault(gnutls_x509_crt_t crt) {
+        switch (gnutls_x509_crt_get_pk_algorithm(crt, /* bits= */ NULL)) {
+        case GNUTLS_PK_RSA:
+        case GNUTLS_PK_RSA_PSS:
+                return rsa_fault(crt);
+        case GNUTLS_PK_ECDSA:
+        case GNUTLS_PK_EDDSA_ED25519:
+        case GNUTLS_PK_EDDSA_ED448:
+                return NULL;
+        default:
+                return "its certificate has a kind of key that is not taken here";
+        }
+}
+
 /* Return: why a handshake cannot go on with this certificate, or NULL. Whether it is worth anything is judged later, by others */
 static const char *certificate_fault(const gnutls_datum_t *certificate) {
         const char *fault = NULL;
@@ -158,8 +173,8 @@ static const char *certificate_fault(const gnutls_datum_t *certificate) {
                 return "out of memory";
         if (gnutls_x509_crt_import(crt, certificate, GNUTLS_X509_FMT_DER) < 0)
                 fault = "its certificate cannot be read";
-        else if (gnutls_x509_crt_get_pk_algorithm(crt, NULL) == GNUTLS_PK_RSA)
-                fault = rsa_fault(crt);
+        else
+                fault = key_fault(crt);
         /* RFC 8446 §4.4.2.3: GnuTLS would end the handshake without a word */
         if (!fault && gnutls_x509_crt_get_key_usage(crt, &usage, NULL) >= 0 &&
             !(usage & GNUTLS_KEY_DIGITAL_SIGNATURE))

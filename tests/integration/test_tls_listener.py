@@ -15,6 +15,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 import warnings
@@ -325,8 +326,9 @@ CLIENTS = {
 
 
 def pem_file(path, key, chain):
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()) +
-                     b"".join(c.public_bytes(serialization.Encoding.PEM) for c in chain))
+    if not isinstance(key, bytes):
+        key = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(key + b"".join(c.public_bytes(serialization.Encoding.PEM) for c in chain))
     return path
 
 
@@ -378,7 +380,18 @@ def huge_rsa():
             return one(rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(e, p * q)).private_key())
 
 
+def huge_pss():
+    """The same, as a key for RSA-PSS alone: it is of another kind to GnuTLS, and not cheaper."""
+    exponent = random.Random(1).getrandbits(2000) | 1 << 1999 | 1
+    with tempfile.TemporaryDirectory() as folder:
+        key = f"{folder}/key.pem"
+        cadtest.openssl("genpkey", "-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048", "-pkeyopt", f"rsa_keygen_pubexp:{exponent}", "-out", key)
+        cadtest.openssl("req", "-x509", "-new", "-key", key, "-subj", "/CN=dear", "-out", f"{folder}/cert.pem")
+        return pathlib.Path(key).read_bytes(), [x509.load_pem_x509_certificate(pathlib.Path(f"{folder}/cert.pem").read_bytes())]
+
+
 UNUSABLE = {
+    "a key for PSS that does": (huge_pss, b"RSA key"),
     "a key that costs us dear": (huge_rsa, b"RSA key"),     # verifying happens where other connections wait
     "not for signing": (lambda: one(curve(), extensions=[(usage(key_agreement=True), True)]), b"digital signatures"),
     "for signing certificates alone": (lambda: one(curve(), extensions=[(usage(key_cert_sign=True), True)]), b"digital signatures"),
