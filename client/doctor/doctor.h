@@ -49,6 +49,7 @@ struct sighting {
         gnutls_cipher_algorithm_t cipher;
         bool wants_certificate; /* of the client */
         bool handshake_done;
+        bool left;      /* before something was computed that would take too long */
         char first[24]; /* octets of what it said, for a finding */
         size_t first_count;
         int fd;

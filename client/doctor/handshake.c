@@ -23,6 +23,7 @@
 
 #define CONNECT_LIMIT_MS 1500     /* for each address */
 #define MESSAGE_MAX (256u * 1024) /* octets of a handshake message: certificates */
+#define DH_BITS_MAX 8192u         /* the largest group of RFC 7919 */
 #define ANSWER_MAX 8192           /* octets of an answer to HEAD that are looked at */
 #define RECORD_HANDSHAKE 22
 #define RECORD_ALERT 21
@@ -197,6 +198,48 @@ static bool is_address(const char *name) {
         return inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
 }
 
+static void take_chain(struct sighting *s) {
+        unsigned count = 0;
+        const gnutls_datum_t *chain = gnutls_certificate_get_peers(s->session, &count);
+
+        for (unsigned i = 0; chain && i < count && s->chain.count == i; i++)
+                if (pile_add(&s->chain, BYTES(chain[i].data, chain[i].size)) < 0)
+                        return;
+}
+
+/* The prime of a Diffie-Hellman of the server's own choice stands first, behind its length (RFC 5246 §7.4.3). */
+static unsigned dh_bits(gnutls_session_t session, const gnutls_datum_t *message) {
+        gnutls_kx_algorithm_t kx = gnutls_kx_get(session);
+
+        if ((kx != GNUTLS_KX_DHE_RSA && kx != GNUTLS_KX_DHE_DSS && kx != GNUTLS_KX_ANON_DH) ||
+            message->size < 2)
+                return 0;
+        return 8u * ((unsigned) message->data[0] << 8 | message->data[1]);
+}
+
+/*
+ * GnuTLS computes with whatever key and group the server names, for hours if they are large enough, and nothing can interrupt it. So
+ * each message is looked at when what came before it is known and before it is worked on.
+ */
+static int on_message(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+                      const gnutls_datum_t *message) {
+        struct sighting *s = gnutls_session_get_ptr(session);
+
+        (void) when;
+        if (!incoming || s->left)
+                return 0;
+        take_chain(s);
+        s->left = s->chain.count && diagnosis_is_heavy(s->chain.items[0]);
+        if (!s->left && type == GNUTLS_HANDSHAKE_SERVER_KEY_EXCHANGE &&
+            dh_bits(session, message) > DH_BITS_MAX) {
+                s->left = true;
+                trouble(s, DIAGNOSIS_TLS_OVERSIZED,
+                        "the server wants a Diffie-Hellman exchange of %u bits: no client computes so long",
+                        dh_bits(session, message));
+        }
+        return s->left ? GNUTLS_E_CONSTRAINT_ERROR : 0;
+}
+
 static int prepare(struct sighting *s, const char *name) {
         int rc = gnutls_init(&s->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
 
@@ -212,6 +255,9 @@ static int prepare(struct sighting *s, const char *name) {
                 return rc;
         gnutls_dh_set_prime_bits(s->session, 512); /* looked at, not trusted */
         gnutls_handshake_set_max_packet_length(s->session, MESSAGE_MAX);
+        gnutls_session_set_ptr(s->session, s);
+        gnutls_handshake_set_hook_function(s->session, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_PRE,
+                                           on_message);
         gnutls_transport_set_ptr(s->session, s);
         gnutls_transport_set_pull_function(s->session, pull);
         gnutls_transport_set_push_function(s->session, push);
@@ -280,15 +326,6 @@ static void say_failure(struct sighting *s, const struct patient *patient, int r
                         gnutls_strerror(rc));
 }
 
-static void take_chain(struct sighting *s) {
-        unsigned count = 0;
-        const gnutls_datum_t *chain = gnutls_certificate_get_peers(s->session, &count);
-
-        for (unsigned i = 0; chain && i < count; i++)
-                if (pile_add(&s->chain, BYTES(chain[i].data, chain[i].size)) < 0)
-                        return;
-}
-
 enum result sighting_make(const struct patient *patient, const char *name, struct sighting *ret) {
         int64_t deadline = moment_monotonic_ms() + HANDSHAKE_LIMIT_MS;
         enum result result = connect_to(patient, deadline, ret);
@@ -310,7 +347,7 @@ enum result sighting_make(const struct patient *patient, const char *name, struc
                 ret->wants_certificate = gnutls_certificate_client_get_request_status(ret->session);
         }
         /* a server that wants a client certificate hangs up after it has shown its own: that is none of its troubles */
-        if (rc < 0 && !(ret->chain.count && ret->wants_certificate))
+        if (rc < 0 && !ret->left && !(ret->chain.count && ret->wants_certificate))
                 say_failure(ret, patient, rc);
         return DONE;
 }

@@ -194,6 +194,9 @@ struct bytes diagnosis_anchor(const struct diagnosis *d);
 /** diagnosis_purposes() - for what a certificate says that it is: PURPOSE_ bits of its extended key usage; 0: none of them, or no word of it */
 unsigned diagnosis_purposes(struct bytes der);
 
+/** diagnosis_is_heavy() - whether computing with the key of a certificate could take minutes or years; true for one that cannot be read */
+bool diagnosis_is_heavy(struct bytes der);
+
 /** diagnosis_label() - what people call a certificate: common name, else the whole subject, else its first name. @out has
  *  DIAGNOSIS_LABEL_MAX bytes. Return: @out */
 const char *diagnosis_label(struct bytes der, char *out);

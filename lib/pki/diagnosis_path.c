@@ -15,26 +15,49 @@
 
 #define CHECKS_MAX 64u      /* signatures of one diagnosis; a chain of ten wants ten */
 #define RSA_EXPONENT_MAX 8u /* octets; 65537 has 3, and none that is in use more than 4 */
+#define DSA_ORDER_MAX 33u   /* octets, a zero in front included; FIPS 186-4 has 256 bits at most */
 #define SIGNATURE_OCTETS_MAX 2048u
 #define PURPOSES_MAX 32u     /* of an extended key usage */
 #define PURPOSE_TEXT_MAX 128 /* bytes with NUL of one in dots */
 
 /* ---- reading ---- */
 
-static bool heavy_key(gnutls_x509_crt_t crt) {
+static bool heavy_rsa(gnutls_x509_crt_t crt) {
         gnutls_datum_t modulus = { 0 }, exponent = { 0 };
-        unsigned bits = 0;
-        int algorithm = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
-        bool heavy = bits > RSA_BITS_MAX;
+        bool heavy;
 
-        if (algorithm != GNUTLS_PK_RSA)
-                return heavy;
         if (gnutls_x509_crt_get_pk_rsa_raw(crt, &modulus, &exponent) < 0)
                 return true;
-        heavy |= exponent.size > RSA_EXPONENT_MAX;
+        heavy = exponent.size > RSA_EXPONENT_MAX;
         gnutls_free(modulus.data);
         gnutls_free(exponent.data);
         return heavy;
+}
+
+/* Its exponents are as long as the group's order, which may be as long as anybody likes. */
+static bool heavy_dsa(gnutls_x509_crt_t crt) {
+        gnutls_datum_t p = { 0 }, q = { 0 }, g = { 0 }, y = { 0 };
+        bool heavy;
+
+        if (gnutls_x509_crt_get_pk_dsa_raw(crt, &p, &q, &g, &y) < 0)
+                return true;
+        heavy = q.size > DSA_ORDER_MAX;
+        gnutls_free(p.data);
+        gnutls_free(q.data);
+        gnutls_free(g.data);
+        gnutls_free(y.data);
+        return heavy;
+}
+
+static bool heavy_key(gnutls_x509_crt_t crt) {
+        unsigned bits = 0;
+        int algorithm = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
+
+        if (bits > RSA_BITS_MAX)
+                return true;
+        if (algorithm == GNUTLS_PK_RSA || algorithm == GNUTLS_PK_RSA_PSS)
+                return heavy_rsa(crt);
+        return algorithm == GNUTLS_PK_DSA && heavy_dsa(crt);
 }
 
 bool diagnosed_read(struct bytes der, int place, struct diagnosed *ret) {
@@ -54,6 +77,17 @@ bool diagnosed_read(struct bytes der, int place, struct diagnosed *ret) {
         (void) diagnosis_label(der, one.label);
         *ret = one;
         return true;
+}
+
+bool diagnosis_is_heavy(struct bytes der) {
+        struct diagnosed one;
+        bool heavy = true;
+
+        if (diagnosed_read(der, /* place= */ -1, &one)) {
+                heavy = one.heavy;
+                diagnosed_done(&one);
+        }
+        return heavy;
 }
 
 void diagnosed_done(struct diagnosed *one) {

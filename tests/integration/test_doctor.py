@@ -331,7 +331,10 @@ def named_like_its_issuer(pki):
     return [certificate, pki.stranger.certificate], key
 
 
-def heavy(modulus_bits, exponent_bits):
+RSA, PSS = bytes.fromhex("2a864886f70d010101 0500"), bytes.fromhex("2a864886f70d01010a 3000")
+
+
+def heavy(modulus_bits, exponent_bits, kind=RSA):
     """An issuer whose key nobody would compute with: for its size, or for its exponent."""
     def make(pki):
         random_bits = random.Random(5).getrandbits
@@ -339,8 +342,21 @@ def heavy(modulus_bits, exponent_bits):
         exponent = random_bits(exponent_bits) | 1 << exponent_bits - 1 | 1
         monster = Authority("Monster", pki.root, public=rsa.RSAPublicNumbers(exponent, modulus).public_key())
         certificate, key = pki.stranger.issue("nas.lan", issuer=monster.name)
-        return [certificate, monster.certificate], key
+        der = monster.certificate.public_bytes(serialization.Encoding.DER)
+        return [certificate, x509.load_der_x509_certificate(der.replace(RSA, kind))], key
     return make
+
+
+def heavy_dsa(pki):
+    """An issuer with a key of DSA, the order of whose group is as long as its prime."""
+    def der(tag, *parts):
+        body = b"".join(parts)
+        return bytes([tag]) + (bytes([len(body)]) if len(body) < 128 else b"\x82" + len(body).to_bytes(2, "big")) + body
+    number = der(2, b"\0\xff" + random.Random(5).randbytes(500) + b"\1")
+    spki = der(0x30, der(0x30, bytes.fromhex("06072a8648ce380401"), der(0x30, number, number, number)), der(3, b"\0", number))
+    monster = Authority("Monster", pki.root, public=serialization.load_der_public_key(spki))
+    certificate, key = pki.stranger.issue("nas.lan", issuer=monster.name)
+    return [certificate, monster.certificate], key
 
 
 def second_level(pki):
@@ -404,7 +420,7 @@ FAULTS = {
     "another address": Fault(leaf("nas.lan", "192.168.1.5"), ["name-mismatch"], "'127.0.0.1'", "192.168.1.5", args=()),
     "an address as a DNS name": Fault(leaf(x509.DNSName("127.0.0.1"), "nas.lan"), ["ip-as-dns"], "127.0.0.1", args=()),
     "common name alone": Fault(nameless(), ["name-only-cn"], "'nas.lan'"),
-    "common name beside an address": Fault(leaf("192.168.1.5"), ["name-mismatch"], "common name alone"),
+    "common name beside a mail address": Fault(leaf(x509.RFC822Name("anna@nas.lan")), ["name-mismatch"], "common name alone"),
     "common name beside others": Fault(leaf("other.lan"), ["name-mismatch"], "common name alone"),
     "no name at all": Fault(nameless(cn=""), ["no-names"]),
     "a wildcard too wide": Fault(leaf("*.lan"), ["name-mismatch"], "*.lan", "wildcard"),
@@ -449,6 +465,8 @@ FAULTS = {
     "a huge certificate": Fault(leaf(extra=HUGE), ["chain-oversized"], "KiB"),
     "a key too large": Fault(heavy(16384, 17), ["key-oversized"], "'Monster'"),
     "an exponent too large": Fault(heavy(2048, 2000), ["key-oversized"], "'Monster'"),
+    "an exponent too large, for PSS": Fault(heavy(2048, 2000, PSS), ["key-oversized"], "'Monster'"),
+    "a group too large, for DSA": Fault(heavy_dsa, ["key-oversized"], "'Monster'"),
     "a NUL in a name": Fault(leaf(x509.DNSName("nas.lan\0.evil.lan"), cn="x"), ["name-mismatch"], "it is for nas.lan?.evil.lan"),
 }
 
@@ -577,6 +595,72 @@ def half_way(chain, key, folder):
         peer.sendall(sent.read())
         closing.wait(20)
     return serve
+
+
+def rewritten(context, change):
+    """The first flight of a server of TLS 1.2, whose messages @change, (type, body) → body, has in its hands."""
+    def serve(peer, closing):
+        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context.wrap_bio(received, sent, server_side=True)
+        received.write(peer.recv(8192))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            session.do_handshake()
+        records, messages, changed = sent.read(), b"", b""
+        while records:
+            end = 5 + int.from_bytes(records[3:5], "big")
+            messages, records = messages + records[5:end], records[end:]
+        while messages:
+            end = 4 + int.from_bytes(messages[1:4], "big")
+            body = change(messages[0], messages[4:end])
+            changed, messages = changed + messages[:1] + len(body).to_bytes(3, "big") + body, messages[end:]
+        for at in range(0, len(changed), 16000):
+            part = changed[at:at + 16000]
+            peer.sendall(b"\x16\x03\x03" + len(part).to_bytes(2, "big") + part)
+        closing.wait(20)
+    return serve
+
+
+def rsa_context(pki, folder, cipher):
+    certificate, key = pki.middle.issue("nas.lan", key=rsa_key(2048))
+    (folder / "rsa.pem").write_bytes(pem(certificate, pki.middle.certificate) + key_pem(key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(cipher)
+    context.load_cert_chain(folder / "rsa.pem")
+    return context
+
+
+@pytest.mark.sanitize
+def test_no_signature_is_checked_with_a_key_that_would_take_hours(pki, tmp_path):
+    """By the server's own certificate, in the handshake: 65536 bits and an exponent as long."""
+    random_bits = random.Random(5).getrandbits
+    public = rsa.RSAPublicNumbers(random_bits(65530) | 1 << 65529 | 1, random_bits(65536) | 1 << 65535 | 1).public_key()
+    monster = Authority("nas.lan", pki.middle, public=public, ca=None).certificate.public_bytes(serialization.Encoding.DER)
+
+    def change(kind, body):
+        if kind == 11:          # Certificate
+            return (len(monster) + 3).to_bytes(3, "big") + len(monster).to_bytes(3, "big") + monster
+        if kind == 12:          # ServerKeyExchange: curve, point, algorithm, signature
+            return body[:4 + body[3] + 2] + (8192).to_bytes(2, "big") + bytes(8191) + b"\x02"
+        return body
+    with Listener(rewritten(rsa_context(pki, tmp_path, "ECDHE-RSA-AES128-GCM-SHA256"), change)) as server:
+        start = time.monotonic()
+        code, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan")
+    assert code == 1 and "key-oversized" in codes(seen) and "65536 bits" in texts(seen), seen
+    assert time.monotonic() - start < BOUND_S
+
+
+@pytest.mark.sanitize
+def test_no_key_is_exchanged_in_a_group_that_would_take_hours(pki, tmp_path):
+    cadtest.openssl("genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", str(tmp_path / "dh.pem"))
+    context = rsa_context(pki, tmp_path, "DHE-RSA-AES128-GCM-SHA256")
+    context.load_dh_params(tmp_path / "dh.pem")
+
+    def change(kind, body):
+        return (8192).to_bytes(2, "big") + b"\xff" * 8192 + body[2 + int.from_bytes(body[:2], "big"):] if kind == 12 else body
+    with Listener(rewritten(context, change)) as server:
+        code, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan")
+    assert (code, codes(seen)) == (1, {"tls-oversized"}) and "65536 bits" in texts(seen), seen
 
 
 @pytest.mark.sanitize

@@ -388,6 +388,18 @@ def test_a_program_that_fails_or_lies_is_a_failure(here, program, text):
     assert here.path(JAVA).read_bytes() == before
 
 
+def test_a_removal_that_fails_or_lies_is_a_failure(here):
+    here.write("/root.pem", root_pem("Home CA")[0].decode())
+    assert here.cactl("trust", "install", "--root", "/root.pem").returncode == 0
+    here.program("certutil", 'case "$*" in *-D*) echo cannot >&2; exit 9;; esac\nexec /usr/bin/certutil "$@"\n')
+    here.program("keytool", 'case "$*" in *-delete*) exit 0;; esac\nexec /usr/bin/keytool "$@"\n')
+    here.program("update-ca-certificates", "exit 0\n")
+    removed = here.cactl("trust", "remove", "--root", "/root.pem", "--json")
+    assert removed.returncode == 1 and set(states(removed).values()) == {"failed"}, removed
+    notes = {where: row["note"] for (_, where), row in rows(removed).items()}
+    assert "cannot" in notes[FIREFOX] and "read back" in notes[JAVA] and "read back" in notes[BUNDLE], notes
+
+
 def test_without_certutil_the_package_is_named(folder, java_store):
     with machine.Machine(folder, hidden=("bin/keytool", "lib/jvm")) as there:
         there.path(JAVA).parent.mkdir(parents=True)
