@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as EKU
 from cryptography.x509.oid import NameOID
 
 import cadtest
+import flight
 import https
 
 CACTL = cadtest.BUILD / "client" / "cactl"
@@ -597,53 +598,17 @@ def half_way(chain, key, folder):
     return serve
 
 
-def rewritten(context, change):
-    """The first flight of a server of TLS 1.2, whose messages @change, (type, body) → body, has in its hands."""
+def flying(context, change):
     def serve(peer, closing):
-        received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
-        session = context.wrap_bio(received, sent, server_side=True)
-        received.write(peer.recv(8192))
-        with contextlib.suppress(ssl.SSLWantReadError):
-            session.do_handshake()
-        records, messages, changed = sent.read(), b"", b""
-        while records:
-            end = 5 + int.from_bytes(records[3:5], "big")
-            messages, records = messages + records[5:end], records[end:]
-        while messages:
-            end = 4 + int.from_bytes(messages[1:4], "big")
-            body = change(messages[0], messages[4:end])
-            changed, messages = changed + messages[:1] + len(body).to_bytes(3, "big") + body, messages[end:]
-        for at in range(0, len(changed), 16000):
-            part = changed[at:at + 16000]
-            peer.sendall(b"\x16\x03\x03" + len(part).to_bytes(2, "big") + part)
+        flight.send(peer, context, change)
         closing.wait(20)
     return serve
 
 
-def rsa_context(pki, folder, cipher):
-    certificate, key = pki.middle.issue("nas.lan", key=rsa_key(2048))
-    (folder / "rsa.pem").write_bytes(pem(certificate, pki.middle.certificate) + key_pem(key))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(cipher)
-    context.load_cert_chain(folder / "rsa.pem")
-    return context
-
-
 @pytest.mark.sanitize
 def test_no_signature_is_checked_with_a_key_that_would_take_hours(pki, tmp_path):
-    """By the server's own certificate, in the handshake: 65536 bits and an exponent as long."""
-    random_bits = random.Random(5).getrandbits
-    public = rsa.RSAPublicNumbers(random_bits(65530) | 1 << 65529 | 1, random_bits(65536) | 1 << 65535 | 1).public_key()
-    monster = Authority("nas.lan", pki.middle, public=public, ca=None).certificate.public_bytes(serialization.Encoding.DER)
-
-    def change(kind, body):
-        if kind == 11:          # Certificate
-            return (len(monster) + 3).to_bytes(3, "big") + len(monster).to_bytes(3, "big") + monster
-        if kind == 12:          # ServerKeyExchange: curve, point, algorithm, signature
-            return body[:4 + body[3] + 2] + (8192).to_bytes(2, "big") + bytes(8191) + b"\x02"
-        return body
-    with Listener(rewritten(rsa_context(pki, tmp_path, "ECDHE-RSA-AES128-GCM-SHA256"), change)) as server:
+    """By the server's own certificate, in the handshake."""
+    with Listener(flying(flight.context(tmp_path, "ECDHE-RSA-AES128-GCM-SHA256"), flight.monstrous_key())) as server:
         start = time.monotonic()
         code, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan")
     assert code == 1 and "key-oversized" in codes(seen) and "65536 bits" in texts(seen), seen
@@ -653,14 +618,11 @@ def test_no_signature_is_checked_with_a_key_that_would_take_hours(pki, tmp_path)
 @pytest.mark.sanitize
 def test_no_key_is_exchanged_in_a_group_that_would_take_hours(pki, tmp_path):
     cadtest.openssl("genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out", str(tmp_path / "dh.pem"))
-    context = rsa_context(pki, tmp_path, "DHE-RSA-AES128-GCM-SHA256")
+    context = flight.context(tmp_path, "DHE-RSA-AES128-GCM-SHA256")
     context.load_dh_params(tmp_path / "dh.pem")
-
-    def change(kind, body):
-        return (8192).to_bytes(2, "big") + b"\xff" * 8192 + body[2 + int.from_bytes(body[:2], "big"):] if kind == 12 else body
-    with Listener(rewritten(context, change)) as server:
+    with Listener(flying(context, flight.monstrous_group())) as server:
         code, seen = pki.look(f"127.0.0.1:{server.port}", "--name", "nas.lan")
-    assert (code, codes(seen)) == (1, {"tls-oversized"}) and "65536 bits" in texts(seen), seen
+    assert code == 1 and "tls-oversized" in codes(seen) and "65536 bits" in texts(seen), seen
 
 
 @pytest.mark.sanitize

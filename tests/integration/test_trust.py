@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import cadtest
+import flight
 import https
 import machine
 
@@ -585,6 +586,14 @@ def huge(connection):
         connection.sendall(b"\x16\x03\x03\x40\x00" + b"\0" * 16384)
 
 
+def monster(connection):
+    """It signs the handshake with a key that would take a minute to check."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = flight.context(pathlib.Path(folder), "ECDHE-RSA-AES128-GCM-SHA256")
+    flight.send(connection, context, flight.monstrous_key())
+    time.sleep(20)
+
+
 def nonsense(connection):
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n0\x84\xff\xff\xff\xff" + b"\0" * 24)
 
@@ -608,7 +617,7 @@ def serve(behaviour):
 
 
 HOSTILE = [("http", drip, 3, "within 10 s"), ("http", endless, 1, "more than 65536 bytes"), ("http", headers, None, "root.crt"),
-           ("http", stall, 3, "within 10 s"), ("https", stall, 3, "within 10 s"), ("https", huge, 3, "root.pem"),
+           ("http", stall, 3, "within 10 s"), ("https", stall, 3, "within 10 s"), ("https", huge, 3, "root.pem"), ("https", monster, 3, "within 10 s"),
            ("http", nonsense, 1, "no root certificate"), ("http", redirect, 1, "status 302")]
 
 
@@ -621,10 +630,14 @@ def test_hostile_servers_are_left_in_bounded_time_with_a_reason(tmp_path):
                                  f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 stdin=subprocess.DEVNULL, env={**cadtest.environment(), "HOME": str(tmp_path)})
                for (scheme, *_), listener in zip(HOSTILE, listeners)]
-    for (_, behaviour, code, why), process in zip(HOSTILE, running):
-        out, err = process.communicate(timeout=30)
-        assert process.returncode in ((1, 3) if code is None else (code,)), (behaviour.__name__, process.returncode, err)
-        assert (why in err or behaviour is nonsense) and out == "" and not cadtest.REPORTS.search(err), (behaviour.__name__, err)
+    try:
+        for (_, behaviour, code, why), process in zip(HOSTILE, running):
+            out, err = process.communicate(timeout=30)
+            assert process.returncode in ((1, 3) if code is None else (code,)), (behaviour.__name__, process.returncode, err)
+            assert (why in err or behaviour is nonsense) and out == "" and not cadtest.REPORTS.search(err), (behaviour.__name__, err)
+    finally:
+        for process in running:
+            process.kill()
     assert time.monotonic() - begin < 20
     for listener in listeners:
         listener.close()
