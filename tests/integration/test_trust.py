@@ -297,8 +297,8 @@ def test_the_root_is_found_and_removed_under_any_name_and_others_stay(here):
         nss(here, database, "-A", "-n", names[0], "-t", "CT,C,", "-i", "/mine.pem")
         nss(here, database, "-A", "-n", names[1], "-t", "CT,C,", "-i", "/old.pem")
         nss(here, database, "-A", "-n", "other", "-t", "C,,", "-i", "/other.pem")
-    for name in ("mine", "old"):
-        here.run("keytool", "-importcert", "-noprompt", "-alias", f"my {name}", "-keystore", JAVA, "-storepass", "changeit", "-file", f"/{name}.pem")
+    for alias, name in (("my mine", "mine"), ("mine again", "mine"), ("my old", "old")):
+        here.run("keytool", "-importcert", "-noprompt", "-alias", alias, "-keystore", JAVA, "-storepass", "changeit", "-file", f"/{name}.pem")
 
     install = here.cactl("trust", "install", "--root", "/mine.pem", "--json", "--system", "--nss")
     assert install.returncode == 0, install.stdout + install.stderr
@@ -335,7 +335,34 @@ def test_a_root_that_is_there_without_trust_is_no_success_and_install_mends_it(h
     assert in_nss(here, FIREFOX, sha256(pem)) == {"some": "C,,"}
 
 
+def test_what_is_in_the_way_in_the_folder_of_roots_is_left_and_told(here):
+    pem, other = (root_pem(name)[0] for name in ("Home CA", "Another CA"))
+    here.write("/root.pem", pem.decode())
+    folder = here.path(".local/share/ca-certificates")
+
+    def told(action):
+        done = here.cactl("trust", action, "--root", "/root.pem", "--system", "--json")
+        assert done.returncode == 1 and states(done) == {BUNDLE: "failed"}, done
+        return rows(done)["system", BUNDLE]["note"]
+    place = folder / f"home-ca-{sha256(pem)[:8]}.crt"
+    place.write_bytes(other)
+    assert "is something else" in told("install") and place.read_bytes() == other
+    place.write_bytes(other + pem)
+    here.run("update-ca-certificates")
+    assert "holds other certificates" in told("remove") and place.read_bytes() == other + pem
+    place.unlink()
+    here.run("update-ca-certificates", "--fresh")
+    folder.chmod(0o777)
+    assert "chmod o-w" in told("install") and not list(folder.iterdir())
+
+
 # ---- whose rights ----
+
+def test_a_folder_that_is_somebody_elses_is_nobodys_home(here):
+    here.write("/root.pem", root_pem("Home CA")[0].decode())
+    here.write("/etc/passwd", "eve:x:12399:12399::/home/anna:/bin/sh\n" + machine.PASSWD)
+    status = here.cactl("trust", "status", "--root", "/root.pem", "--nss", "--json")
+    assert status.returncode == 0 and {row["user"] for row in rows(status).values()} == {"anna"}, status
 
 def test_no_link_in_a_home_leads_root_into_another(here):
     pem, _ = root_pem("Home CA")
