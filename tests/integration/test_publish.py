@@ -482,7 +482,7 @@ def test_without_a_signer_health_is_red_in_time_and_somebody_is_told(tmp_path):
 @pytest.mark.slow
 def test_a_command_that_hangs_is_killed_and_holds_nobody_up(tmp_path):
     script = tmp_path / "hang"
-    script.write_text("#!/bin/sh\nsleep 300\n")
+    script.write_text(f"#!/bin/sh\nsleep 300.{os.getpid()}\n")
     script.chmod(0o755)
     ca = configured(f"[Alert]\nCommand={script}\n")
     with ca:
@@ -500,6 +500,8 @@ def test_a_command_that_hangs_is_killed_and_holds_nobody_up(tmp_path):
         assert time.monotonic() - started < 1
         assert ca.stop() == 0                                   # ends with the command still there
         assert time.monotonic() - started < 8
+        left = subprocess.run(["pgrep", "-f", f"sleep 300.{os.getpid()}"], capture_output=True, text=True).stdout
+        assert not left, f"what the command has started goes on: {left}"
         ca.check_log()
 
 

@@ -1,6 +1,8 @@
 """The units: what systemd says of them, and cad and cad-signer as they ask to be run: a socket that was passed, a word when
 ready, a watchdog, and their system-call filters. A boot under a real systemd is tests/boot.sh."""
 
+import contextlib
+import ctypes
 import errno
 import os
 import pathlib
@@ -226,6 +228,47 @@ def test_a_store_that_stands_still_is_not_fed(manager):
         assert "WATCHDOG=1" not in manager.said(1.5)
         other.execute("ROLLBACK")
         other.close()
+        assert "WATCHDOG=1" in manager.said(5, "WATCHDOG=1")
+    finally:
+        daemon.close()
+
+
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+
+@contextlib.contextmanager
+def held(pid, name):
+    """The threads of this name stand still, the others go on."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    threads = [int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir() if (task / "comm").read_text() == name + "\n"]
+    assert threads, f"there is no thread {name}"
+
+    def ptrace(what, thread):
+        return libc.ptrace(ctypes.c_long(what), ctypes.c_int(thread), None, None)
+
+    if ptrace(PTRACE_SEIZE, threads[0]) < 0:
+        pytest.skip(f"threads cannot be held here: {os.strerror(ctypes.get_errno())}")
+    try:
+        for thread in threads:
+            assert thread == threads[0] or ptrace(PTRACE_SEIZE, thread) == 0
+            assert ptrace(PTRACE_INTERRUPT, thread) == 0 and os.waitpid(thread, WALL)[0] == thread
+        yield
+    finally:
+        for thread in threads:
+            ptrace(PTRACE_DETACH, thread)
+
+
+def test_workers_that_stand_still_are_not_fed(manager):
+    """All else goes on: what is answered at once is answered, and main, which tells the watchdog, does not do so in their place."""
+    daemon = cadtest.Daemon(env={"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "2000000"})
+    try:
+        daemon.start()
+        assert "WATCHDOG=1" in manager.said(3, "WATCHDOG=1")
+        with held(daemon.pid, "worker"):
+            time.sleep(2)       # what came back before this still counts for a while
+            manager.said(0)
+            assert "WATCHDOG=1" not in manager.said(1.2)
+            daemon.get("/v1/ca").expect(200)
         assert "WATCHDOG=1" in manager.said(5, "WATCHDOG=1")
     finally:
         daemon.close()

@@ -29,6 +29,8 @@ static void *fake_thread(void *unused) {
         while (fake_receive(fake.fd, -1, frame, &header, &fields))
                 if (header.type == SIGNER_STATUS)
                         fake_send(fake.fd, sign_status_encode(answer, header.id, &fake.status));
+                else if (header.type == SIGNER_ANCHOR)
+                        fake_error(fake.fd, header.id, ERR_IO, "", "the disk is full");
         return NULL;
 }
 
@@ -138,6 +140,20 @@ START_TEST(a_signer_that_does_not_answer_is_a_failure) {
 }
 END_TEST
 
+/* What nobody has anchored could be cut off unseen. */
+START_TEST(an_audit_that_cannot_be_anchored_is_a_failure) {
+        struct health health;
+
+        answer_status();
+        audit_system(authority, "daemon.start", NULL, NULL, NULL);
+        audit_flush(authority);
+        authority_health(authority, moment_now(), &health);
+        ck_assert_int_eq(find(&health, "audit")->state, HEALTH_FAILING);
+        ck_assert(strstr(find(&health, "audit")->detail, "the disk is full") != NULL);
+        ck_assert_int_eq(health.state, HEALTH_FAILING);
+}
+END_TEST
+
 /* ---- what ends ---- */
 
 static const struct {
@@ -216,6 +232,7 @@ int main(void) {
         tcase_add_checked_fixture(tc, set_up, tear_down);
         tcase_add_loop_test(tc, what_the_signer_says_is_judged, 0, ARRAY_SIZE(signers));
         tcase_add_test(tc, a_signer_that_does_not_answer_is_a_failure);
+        tcase_add_test(tc, an_audit_that_cannot_be_anchored_is_a_failure);
         tcase_add_loop_test(tc, a_ca_certificate_that_ends_is_told_in_time, 0, ARRAY_SIZE(ends));
         tcase_add_test(tc, so_is_the_root);
         tcase_add_test(tc, the_gravest_counts_whoever_found_it);
