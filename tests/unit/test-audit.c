@@ -265,30 +265,6 @@ START_TEST(what_there_is_no_room_for_is_told) {
 }
 END_TEST
 
-/* The route asks as well; who comes another way is asked here. */
-START_TEST(who_may_not_read_it_gets_nothing) {
-        static const struct principal strangers[] = {
-                { .kind = PRINCIPAL_ANONYMOUS, .text = "anonymous" },
-                { .kind = PRINCIPAL_PEER, .role = ROLE_PUBLIC, .text = "uid:9" },
-                { .kind = PRINCIPAL_TOKEN, .text = "token:1" },
-                { .kind = PRINCIPAL_CERTIFICATE, .role = ROLE_PUBLIC, .text = "cert:1" },
-        };
-        const struct audit_filter all = { 0 };
-        struct rows rows = { .count = 0 };
-        struct audit_state state;
-        char next[AUDIT_CURSOR_MAX];
-        struct error err = { 0 };
-
-        ck_assert_int_eq(audit_list(authority, &strangers[_i], &all, NULL, 10, keep_row, &rows,
-                                    next, &err),
-                         -1);
-        ck_assert_int_eq(err.code, _i == 0 ? ERR_UNAUTHENTICATED : ERR_FORBIDDEN);
-        ck_assert_int_eq(audit_state(authority, &strangers[_i], &state, &err), -1);
-        ck_assert_int_eq(err.code, _i == 0 ? ERR_UNAUTHENTICATED : ERR_FORBIDDEN);
-        ck_assert_uint_eq(rows.count, 0);
-}
-END_TEST
-
 int main(void) {
         Suite *suite = suite_create("audit");
         TCase *tc = tcase_create("audit");
@@ -304,7 +280,6 @@ int main(void) {
         tcase_add_test(tc, many_kinds_of_refusals_are_counted_in_few_words);
         tcase_add_test(tc, a_fault_is_no_decision);
         tcase_add_test(tc, what_there_is_no_room_for_is_told);
-        tcase_add_loop_test(tc, who_may_not_read_it_gets_nothing, 0, 4);
         suite_add_tcase(suite, tc);
         return unit_main(suite);
 }
