@@ -7,6 +7,7 @@ transaction says how large the database is then, the others say 0 (https://sqlit
 """
 
 import http.client
+import re
 import struct
 import time
 
@@ -47,6 +48,11 @@ def commits(ca):
     return found
 
 
+def writes(ca):
+    """What the metrics say of them: each certificate is one, however many share a commit."""
+    return int(re.search(r"^cad_store_writes_total (\d+)$", ca.get("/metrics").expect(200).body.decode(), re.M)[1])
+
+
 def settled(ca):
     """The same when nothing comes any more that the start has brought: CRLs, rows of the audit."""
     limit, found, since = time.monotonic() + 20, commits(ca), time.monotonic()
@@ -82,13 +88,14 @@ def test_a_crowd_shares_its_commits(ca, wish):
         pytest.skip("a sanitizer makes the callers too slow to meet")
     callers = [ca.connect() for _ in range(CALLERS)]
     try:
-        before = commits(ca)
+        before, counted = commits(ca), writes(ca)
         for _ in range(ROUNDS):
             for sock in callers:
                 sock.sendall(wish)
             for sock in callers:
                 answered(sock)
         made = commits(ca) - before
+        assert writes(ca) - counted >= CALLERS * ROUNDS
     finally:
         for sock in callers:
             sock.close()

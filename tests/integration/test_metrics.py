@@ -1,11 +1,13 @@
 """GET /metrics: Prometheus' text format 0.0.4 to the letter, values that move with what happens, and who may read it."""
 
 import calendar
+import contextlib
 import math
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -14,6 +16,7 @@ from cryptography import x509
 
 import cadtest
 import csrs
+import https
 import tools
 from csrs import csr, dns
 
@@ -111,6 +114,7 @@ def test_certificates_are_counted_as_they_come_and_go(ca):
     for name, more in {"cad_certificates_issued_total": 3, "cad_certificates_revoked_total": 1, "cad_certificates_on_hold": 1,
                        "cad_signer_signatures_total": 3, "cad_signer_signatures_last_hour": 3}.items():
         assert after(name) - before(name) == more, name
+    assert after("cad_signer_signatures_last_hour") == after("cad_signer_signatures_total")     # this CA is not an hour old
     assert "cad_signer_signatures_per_hour_limit" not in after.names()
     assert after("cad_store_writes_total") - before("cad_store_writes_total") >= 5
 
@@ -166,6 +170,14 @@ def test_crls_and_the_certificate_of_https_are_there(tmp_path):
             assert found > m("cad_crl_" + name, issuer=issuer) or name.startswith("this"), name
         own = x509.load_pem_x509_certificate((daemon.state / "https.pem").read_bytes())
         assert after("cad_https_expiry_timestamp_seconds") == calendar.timegm(own.not_valid_after.timetuple())
+        assert after("cad_http_connections_refused_total") == after("cad_http_connections_dropped_total") == 0
+        with contextlib.ExitStack() as stack:       # one more than an address may have, and all of them in the middle of a body
+            for _ in range(17):
+                with contextlib.suppress(OSError):
+                    sock = socket.create_connection(("127.0.0.1", daemon.port("https")), timeout=10)
+                    sock = stack.enter_context(https.context(daemon).wrap_socket(sock, server_hostname="localhost"))
+                    sock.sendall(b"POST /v1/requests HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{")
+            daemon.wait_until(lambda: scrape(daemon)("cad_http_connections_refused_total") >= 1, 5, "none was refused")
         daemon.check_log()
 
 
