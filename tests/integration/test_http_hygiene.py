@@ -501,6 +501,9 @@ def test_refusals_come_before_the_body(echo):
     for path, status in ((b"forbidden", 403), (b"nothing", 404)):
         reply = echo.ask(b"POST /v1/" + path + b" HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n", timeout=2)
         assert reply.status == status and reply.closed, reply
+    for expect in (b"", b"Expect: 100-continue\r\n"):       # one more than is taken: nobody is told to send it
+        reply = echo.ask(b"POST /v1/echo HTTP/1.1\r\n" + HOST + expect + b"Content-Length: 65537\r\n\r\n", timeout=2)
+        assert reply.status == 413 and reply.closed, reply
     reply = echo.ask(get(b"/v1/unauthenticated"))
     assert reply.status == 401 and reply.headers["www-authenticate"].startswith("Bearer"), reply
 
