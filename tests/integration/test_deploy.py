@@ -802,13 +802,23 @@ def test_a_configuration_that_leaves_it_open_is_not_guessed_at(place, new, text,
     assert said in place.refused("nginx", "--config", place.base / "service.conf", "--from", new.store(place.base / "src"))
 
 
-def test_the_snakeoil_of_all_services_is_not_replaced_in_passing(place, new):
-    conf = place.base / "service.conf"
-    conf.write_text("SSLCertificateFile /etc/ssl/certs/ssl-cert-snakeoil.pem\nSSLCertificateKeyFile /etc/ssl/private/ssl-cert-snakeoil.key\n")
-    Credential(new.ca, "x.lan")
-    text = place.refused("apache", "--config", conf, "--from", new.store(place.base / "src"), "--name", "not.lan")
-    assert "is not for not.lan" in text         # it got past the choice of places
-    assert not (place.conf / "deploy.d").exists()
+def test_the_snakeoil_of_all_services_is_not_replaced_in_passing(place, old, new):
+    snakeoil = [place.out / f"ssl-cert-snakeoil.{end}" for end in ("pem", "key")]
+    for path, part in zip(snakeoil, PAIR):
+        path.write_text(old.parts[part])
+    (place.base / "service.conf").write_text("ssl_certificate {}; ssl_certificate_key {};\n".format(*snakeoil))
+    etc = pathlib.Path("/etc/nginx")
+    if not etc.exists():
+        pytest.skip("there is no /etc/nginx")
+    before = place.seen()
+
+    def scene():        # an /etc/nginx of its own
+        subprocess.run(["mount", "-t", "tmpfs", "none", etc], check=True)
+        told = place.install("nginx", "--config", place.base / "service.conf", "--check", "no", "--reload", "no", "--from",
+                             new.store(place.base / "src"))
+        assert (etc / "cad" / "fullchain.pem").read_text() == new.parts["fullchain"] and place.seen() == before
+        assert "has to be told of them" in told.stderr
+    apart(CLONE_NEWNS, scene)
 
 
 # ---- what enrolling and renewing call ---------------------------------------------------------------
