@@ -147,6 +147,15 @@ def test_whatever_form_it_comes_in_the_same_comes_out(place, new, form):
     assert place.state_of()["up_to_date"]       # by what was kept of it in the target's file
 
 
+def test_of_two_certificates_of_one_key_the_newer_counts(place, new):
+    """As they are where a renewal keeps its key, and somebody gives a file with both."""
+    older = dated(new, 2020, 2099, key=new.key)
+    for certs in ((older, new), (new, older)):
+        (place.base / "all").write_text("".join(pem(c.cert) for c in certs) + new.parts["key"] + new.parts["chain"] + new.parts["root"])
+        place.install("web", "--cert", place.base / "all", *place.to(*PAIR))
+        assert place.holds(new, *PAIR)
+
+
 def test_layouts_of_source_folders(place, new, old):
     folder = place.base / "issued"
     folder.mkdir()
@@ -190,34 +199,27 @@ def slow_p12(c):
     return made.replace(b"\x02\x03\x01\x11\x70", b"\x02\x03\x7f\xff\xff")
 
 
-def expired(c):
+def dated(c, begin, end, key=None):
+    """A certificate of the same CA with other times."""
     before = c.ca.builder
 
     def builder(subject, public, issuer, days):
         made = before(subject, public, issuer, days)
-        made._not_valid_before = datetime.datetime(2020, 1, 1)
-        made._not_valid_after = datetime.datetime(2021, 1, 1)
+        made._not_valid_before, made._not_valid_after = datetime.datetime(begin, 1, 1), datetime.datetime(end, 1, 1)
         return made
     c.ca.builder = builder
     try:
-        return Credential(c.ca, "nas.lan")
+        return Credential(c.ca, "nas.lan", key=key)
     finally:
         c.ca.builder = before
+
+
+def expired(c):
+    return dated(c, 2020, 2021)
 
 
 def early(c):
-    before = c.ca.builder
-
-    def builder(subject, public, issuer, days):
-        made = before(subject, public, issuer, days)
-        made._not_valid_before = datetime.datetime(2090, 1, 1)
-        made._not_valid_after = datetime.datetime(2091, 1, 1)
-        return made
-    c.ca.builder = builder
-    try:
-        return Credential(c.ca, "nas.lan")
-    finally:
-        c.ca.builder = before
+    return dated(c, 2090, 2091)
 
 
 def everything(c, **more):

@@ -364,6 +364,13 @@ def test_what_was_revoked_does_not_come_again_and_what_is_over_is_made_anew(ca):
     first = row_of(ca, leaf(post(ca, "simpleenroll", body, basic(mine))))
     ca.post(f"/v1/certificates/{first['serial']}/revoke", {"reason": "superseded"}).expect(200)
     refused(post(ca, "simpleenroll", body, basic(mine)), 409, "revoked", "new key")
+    held = b64(request("nas.lan"))
+    first = leaf(post(ca, "simpleenroll", held, basic(mine)))
+    where = f"/v1/certificates/{row_of(ca, first)['serial']}/revoke"
+    ca.post(where, {"reason": "certificate_hold"}).expect(200)
+    refused(post(ca, "simpleenroll", held, basic(mine)), 409, "on hold")
+    ca.post(where, {"reason": "remove_from_crl"}).expect(200)
+    assert leaf(post(ca, "simpleenroll", held, basic(mine))) == first
     brief = token(ca, "sensor.lan", profile="short", uses=5)
     body = b64(request("sensor.lan"))
     first = leaf(post(ca, "simpleenroll", body, basic(brief)))

@@ -14,6 +14,7 @@ import cadtest
 import certs
 import https
 import pytest
+import test_cactl
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -244,6 +245,17 @@ def test_c_names_are_what_c_allows(ca, folder):
     for bad in ("", "7x", "a b", "_x", "a__b", "a;", "ä"):
         export(ca, serial_of(ca), "--format", "c-array", "--out", "bad", "--name", bad, status=2, cwd=folder)
     assert not list(folder.glob("bad*"))
+
+
+def test_no_name_of_a_certificate_ends_the_comment_that_it_is_in(ca, folder):
+    other, key = test_cactl.Ca(), ec.generate_private_key(ec.SECP256R1())
+    names = [x509.UniformResourceIdentifier("https://a.lan/*/evil"), x509.DNSName("b.lan")]
+    leaf = other.sign(key.public_key(), x509.Name([]), names)
+    (folder / "odd.pem").write_text(test_cactl.pem(leaf, other.intermediate, other.root))
+    export(ca, "odd.pem", "--format", "c-array", "--out", "odd", cwd=folder)
+    for end in ("c", "h"):
+        text = (folder / f"odd.{end}").read_text()
+        assert "evil" in text and "*/evil" not in text
 
 
 # -- What does not belong together ---------------------------------------------------------------

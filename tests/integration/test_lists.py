@@ -1,5 +1,6 @@
 """Hundreds of devices in one command: `cactl issue --list` and `cactl cert sign --csr-list`."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -12,8 +13,11 @@ import time
 import cadtest
 import certs
 import csrs
+import https
 import pytest
+import test_cactl
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
 CACTL = cadtest.BUILD / "client" / "cactl"
@@ -104,6 +108,36 @@ def test_what_is_there_and_good_is_skipped_and_the_rest_is_said(ca, tmp_path):
     assert len(issued(ca, label="again")) == 4, "nothing was issued twice"
     cactl(ca, "issue", "--list", "list", "--label", "again", "--force", cwd=tmp_path)
     assert all(fits(tmp_path, f"c{n}.lan") for n in range(1, 5)) and len(issued(ca, label="again")) == 8
+
+
+def test_what_is_there_is_taken_for_done_only_where_it_is_what_would_be_made(ca, tmp_path):
+    (tmp_path / "list").write_text("".join(f"s{n}.lan\n" for n in range(1, 5)))
+    cactl(ca, "issue", "--list", "list", "--label", "still", cwd=tmp_path)
+    keys = [load_pem_private_key((tmp_path / f"s{n}.lan-key.pem").read_bytes(), None) for n in range(1, 5)]
+
+    def put(number, pems):
+        (tmp_path / f"s{number}.lan.pem").write_text(pems)
+
+    def another(number, *names, **fields):
+        made = ca.post("/v1/certificates", {"csr": https.csr_pem(keys[number - 1], *names), **fields}).expect(201).json
+        put(number, made["certificate"] + made["chain"])
+    os.replace(tmp_path / "s2.lan-key.pem", tmp_path / "s1.lan-key.pem")
+    (tmp_path / "s2.lan-key.pem").write_text(https.key_pem(keys[1]))
+    (tmp_path / "s2.lan-key.pem").chmod(0o600)
+    another(2, "s2.lan", "more.lan")
+    other = test_cactl.Ca()
+    put(3, test_cactl.pem(other.sign(keys[2].public_key(), x509.Name([]), [x509.DNSName("s3.lan")]), other.intermediate))
+    begin = datetime.datetime.utcnow().replace(microsecond=0) - datetime.timedelta(hours=1)
+    another(4, "s4.lan", not_before=begin.isoformat() + "Z", validity="3602s")
+    time.sleep(2.1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    out, err = cactl(ca, "issue", "--list", "list", "--label", "still", cwd=tmp_path, status=1)
+    assert "0 issued, 0 there already, 4 failed" in out
+    for number, said in enumerate(("it is not for the key in s1.lan-key.pem", "it is for other names", "it is not of this CA", "it has expired"), 1):
+        assert re.search(rf"list:{number}: .*{said}", err), err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    cactl(ca, "issue", "--list", "list", "--label", "still", "--force", cwd=tmp_path)
+    assert all(fits(tmp_path, f"s{n}.lan") and names_of(tmp_path / f"s{n}.lan.pem") == [f"s{n}.lan"] for n in range(1, 5))
 
 
 def test_killed_at_any_moment_nothing_is_issued_twice(ca, tmp_path):
@@ -202,6 +236,19 @@ def test_a_folder_of_csrs_is_signed(ca, tmp_path):
     assert "1 issued, 4 there already, 2 failed" in out and "in/4.csr: " in err
     assert (tmp_path / "made" / "3.pem").read_bytes() == before and (tmp_path / "made" / "4.pem").read_text() == "mine"
     assert len(issued(ca, label="folder")) == 6
+
+
+def test_a_csr_is_taken_for_signed_only_by_a_certificate_of_its_key_and_names(ca, tmp_path):
+    (tmp_path / "sn").mkdir()
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    for n, key in enumerate(keys):
+        (tmp_path / "sn" / f"{n}.csr").write_text(https.csr_pem(key, f"sn{n}.lan"))
+    (tmp_path / "made").mkdir()
+    for file, key, name in (("0.pem", keys[1], "sn0.lan"), ("1.pem", keys[1], "other.lan")):
+        made = ca.post("/v1/certificates", {"csr": https.csr_pem(key, name)}).expect(201).json
+        (tmp_path / "made" / file).write_text(made["certificate"] + made["chain"])
+    out, err = cactl(ca, "cert", "sign", "--csr-list", "sn", "--out", "made", cwd=tmp_path, status=1)
+    assert "0 issued, 0 there already, 2 failed" in out and "it is for another key" in err and "it is for other names" in err
 
 
 def test_a_list_of_csrs_is_relative_to_where_it_lies(ca, tmp_path):

@@ -73,6 +73,20 @@ def test_a_clock_that_was_taken_from_the_ca_is_held_against_its_certificate(liar
     assert "nas.lan" not in device.certs()
 
 
+def test_nor_does_it_become_one_of_a_list(liar, device):
+    (device.base / "root.pem").write_text(device.root)
+    (device.base / "list").write_text("a.lan\n")
+    (device.base / "a.csr").write_text(https.csr_pem(ec.generate_private_key(ec.SECP256R1()), "a.lan"))
+    (device.base / "csrs").write_text("a.csr\n")
+    for why in ("for another key", "with a name more"):
+        liar.lie, said = LIES[why]
+        for words, out in ((["issue", "--list", "list"], "a"), (["cert", "sign", "--csr-list", "csrs"], "b"), (["issue", "a.lan"], "c"),
+                           (["cert", "sign", "a.csr"], "x.pem")):
+            bad(device.run("--url", liar.url, "--root", "root.pem", *words, "--out", out), 1, said)
+    assert not (device.base / "x.pem").exists() and not [path for folder in "abc" for path in (device.base / folder).glob("a.*pem")
+                                                         if "key" not in path.name]
+
+
 @pytest.mark.parametrize("status, asked_anew", [(503, False), (429, False), (409, True)])
 def test_an_expired_one_is_asked_for_anew_where_the_ca_has_decided_and_not_where_it_is_busy(liar, device, status, asked_anew):
     liar.lie = lambda ca, asked: ca.signed(asked, days=-0.002)
