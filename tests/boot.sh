@@ -37,8 +37,8 @@ clean() {
 }
 trap clean EXIT
 
-packages=systemd,systemd-sysv,dbus,procps,libmicrohttpd12,libsqlite3-0,libjansson4,libqrencode4,libinih1,libseccomp2,libcurl3-gnutls,libtasn1-6,curl,openssl,nginx,systemd-resolved,avahi-daemon
-if [ ! -x "$root/usr/sbin/avahi-daemon" ]; then
+packages=systemd,systemd-sysv,dbus,procps,libmicrohttpd12,libsqlite3-0,libjansson4,libqrencode4,libinih1,libseccomp2,libcurl3-gnutls,libtasn1-6,curl,openssl,nginx,systemd-resolved,avahi-daemon,postfix
+if [ ! -x "$root/usr/sbin/postfix" ]; then
         # shellcheck disable=SC2016  # apt-get's own variables
         site=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' |
                 awk '$2 == "bookworm" { print $1; exit }')

@@ -16,6 +16,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/text.h"
+#include "way.h"
 
 #define LABEL_LIST_MAX 65536 /* bytes; XATTR_LIST_MAX of Linux */
 #define SELINUX "security.selinux"
@@ -30,33 +31,17 @@ void held_done(struct held *held) {
 
 /* ---- folders ---- */
 
-static int make_folders(char *folder, struct error *err) {
-        for (char *slash = strchr(folder + 1, '/');; slash = strchr(slash + 1, '/')) {
-                if (slash)
-                        *slash = '\0';
-                if (mkdir(folder, 0755) < 0 && errno != EEXIST && errno != EROFS)
-                        return error_errno(err, errno, "cannot make the folder %s", folder);
-                if (!slash)
-                        return 0;
-                *slash = '/';
-        }
-}
-
 int held_folder(const char *path, bool make, const char **ret_base, struct error *err) {
         const char *slash = strrchr(path, '/');
         CAD_AUTO(free_text) char *folder = NULL;
-        CAD_AUTO(free_text) char *real = NULL;
 
         if (!slash || !slash[1])
                 return error_set(err, ERR_FILE_UNSAFE, "%s is no absolute path of a file", path);
         folder = slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
         if (!folder)
                 return error_no_memory(err);
-        if (make && make_folders(folder, err) < 0)
-                return -1;
         *ret_base = slash + 1;
-        real = realpath(folder, /* resolved= */ NULL); /* links on the way are the admin's */
-        return folder_open(AT_FDCWD, real ? real : folder, /* make= */ false, err);
+        return way_open(folder, make, err);
 }
 
 /* ---- labels ---- */

@@ -473,6 +473,35 @@ def test_a_new_source_replaces_the_old_one_whole(place, old, new):
     assert place.holds(old, *PAIR)
 
 
+def test_whoever_owns_a_folder_on_the_way_cannot_lead_it_elsewhere(deployed, new):
+    """A service's user may put a link in place of a folder: root follows it to what is that user's, and no further."""
+    if os.geteuid():
+        pytest.skip("only root may give files away")
+    svc, link, before = deployed.base / "svc", deployed.base / "svc" / "tls", deployed.seen()
+
+    def install(path):
+        return ["web2", "--from", deployed.base / "new", "--to-key", path]
+    svc.mkdir()
+    link.symlink_to(deployed.out)
+    for path in (svc, link):
+        os.chown(path, 1234, 1234, follow_symlinks=False)
+    for path in (link / "key", link / "more" / "key"):
+        text = deployed.refused(*install(path))
+        assert "a link that belongs to uid 1234 leads into a folder of uid 0" in text
+        assert deployed.seen() == before
+    (svc / "own").mkdir()
+    os.chown(svc / "own", 1234, 1234)
+    link.unlink()
+    link.symlink_to("own")
+    os.chown(link, 1234, 1234, follow_symlinks=False)
+    deployed.install(*install(link / "key"))
+    assert new.is_key(svc / "own" / "key")
+    # a link of root's is the admin's
+    (deployed.base / "admins").symlink_to(deployed.out)
+    deployed.install("web3", "--from", deployed.base / "new", "--to-key", deployed.base / "admins" / "deep" / "key3")
+    assert new.is_key(deployed.out / "deep" / "key3")
+
+
 def test_whoever_owns_the_folder_cannot_have_another_file_written(deployed, old):
     """By links where cactl is about to write, whose names can be foreseen."""
     victim = deployed.base / "victim"
