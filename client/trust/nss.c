@@ -171,15 +171,28 @@ static bool take_line(const char *line, size_t size, struct listed *ret) {
         return true;
 }
 
-static int list(const struct nss *nss, struct listing *ret, struct error *err) {
+/* Whoever was killed while he wrote has left a journal, which is undone by whoever opens the database to write: -X. For reading
+ * alone it is refused as damaged. */
+static int read_listing(const struct nss *nss, struct buffer *ret, struct error *err) {
         static const char *const words[] = { "-L", NULL };
+        static const char *const again[] = { "-L", "-X", NULL };
+
+        if (certutil(nss, words, ret, err) == 0)
+                return 0;
+        if (!strstr(err->text, "SEC_ERROR_BAD_DATABASE"))
+                return -1;
+        ret->size = 0;
+        return certutil(nss, again, ret, err);
+}
+
+static int list(const struct nss *nss, struct listing *ret, struct error *err) {
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
         const char *at;
 
         ret->items = calloc(NICKNAMES_MAX, sizeof(*ret->items));
         if (!ret->items)
                 return error_no_memory(err);
-        if (certutil(nss, words, &text, err) < 0)
+        if (read_listing(nss, &text, err) < 0)
                 return -1;
         for (at = buffer_string(&text); *at; at += *at == '\n') {
                 size_t size = strcspn(at, "\n");

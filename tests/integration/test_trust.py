@@ -1,5 +1,6 @@
 """cactl trust: by the real update-ca-certificates, certutil, keytool and p11-kit, on machines of their own (machine.py)."""
 
+import contextlib
 import datetime
 import hashlib
 import ipaddress
@@ -11,6 +12,7 @@ import re
 import select
 import shutil
 import socket
+import sqlite3
 import ssl
 import subprocess
 import tempfile
@@ -363,6 +365,32 @@ def test_a_folder_that_is_somebody_elses_is_nobodys_home(here):
     here.write("/etc/passwd", "eve:x:12399:12399::/home/anna:/bin/sh\n" + machine.PASSWD)
     status = here.cactl("trust", "status", "--root", "/root.pem", "--nss", "--json")
     assert status.returncode == 0 and {row["user"] for row in rows(status).values()} == {"anna"}, status
+
+
+def cut_off(database):
+    """As it is when somebody is killed in the middle of a change: pages written, and the journal to undo them."""
+    files = [database, database.with_name("cert9.db-journal")]
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as db:
+        db.execute("PRAGMA cache_size = 2")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("CREATE TABLE more (data)")
+        for _ in range(50):
+            db.execute("INSERT INTO more VALUES (randomblob(2000))")
+        kept = [path.read_bytes() for path in files]
+    owner = database.stat()
+    for path, data in zip(files, kept):
+        path.write_bytes(data)
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def test_a_database_in_which_somebody_was_killed_is_made_good_and_used(here):
+    here.write("/mine.pem", root_pem("Kitchen CA")[0].decode())
+    for words, state in ((("install", "--root", "/mine.pem"), "installed"), (("status", "--root", "/mine.pem"), "installed"),
+                         (("remove", "--fingerprint", sha256(here.path("/mine.pem").read_text())), "absent")):
+        cut_off(here.path(FIREFOX) / "cert9.db")
+        assert "SEC_ERROR_BAD_DATABASE" in nss(here, FIREFOX, "-L").stderr
+        done = here.cactl("trust", *words, "--nss", "--json")
+        assert done.returncode == 0 and states(done)[FIREFOX] == state, done.stdout + done.stderr
 
 def test_no_link_in_a_home_leads_root_into_another(here):
     pem, _ = root_pem("Home CA")
