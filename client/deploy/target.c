@@ -274,9 +274,9 @@ int target_save(const struct target *target, struct error *err) {
         buffer_format(&folder, "%s/deploy.d", target_conf_folder());
         if (put_target(target, &content, err) < 0)
                 return -1;
-        if (mkdir(target_conf_folder(), 0755) < 0 && errno != EEXIST)
+        if (folder_make(AT_FDCWD, target_conf_folder(), 0755) < 0)
                 return error_errno(err, errno, "cannot make %s", target_conf_folder());
-        if (mkdir(buffer_string(&folder), 0755) < 0 && errno != EEXIST)
+        if (folder_make(AT_FDCWD, buffer_string(&folder), 0755) < 0)
                 return error_errno(err, errno, "cannot make %s", buffer_string(&folder));
         return file_replace(AT_FDCWD, buffer_string(&path), buffer_bytes(&content), 0644, err);
 }

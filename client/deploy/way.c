@@ -80,7 +80,7 @@ static int open_part(const struct way *w, const char *name, bool make, struct er
         if (fd < 0 && errno == ENOENT && make) {
                 if (fstat(w->fd, &here) < 0 || check_leader(w, &here, err) < 0)
                         return -1;
-                if (mkdirat(w->fd, name, 0755) < 0 && errno != EEXIST)
+                if (folder_make(w->fd, name, 0755) < 0)
                         return error_errno(err, errno, "cannot make the folder %s", w->folder);
                 fd = openat(w->fd, name, PART);
         }

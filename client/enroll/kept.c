@@ -157,8 +157,8 @@ int kept_open(const char *conf, bool make, struct error *err) {
         if (path.failed)
                 return error_no_memory(err);
         if (make) { /* certificates are for everybody, and cactl.conf; folder_open() would shut the door */
-                (void) mkdir(conf, 0755);
-                (void) mkdir(buffer_string(&path), 0755);
+                (void) folder_make(AT_FDCWD, conf, 0755);
+                (void) folder_make(AT_FDCWD, buffer_string(&path), 0755);
         }
         return folder_open(AT_FDCWD, buffer_string(&path), make, err);
 }

@@ -161,6 +161,15 @@ int file_replace(int dir_fd, const char *path, struct bytes content, mode_t mode
         return folder_sync(parent, path, err);
 }
 
+int folder_make(int dir_fd, const char *path, mode_t mode) {
+        CAD_AUTO(fd_close) int parent = -1;
+
+        if (mkdirat(dir_fd, path, mode) < 0)
+                return errno == EEXIST ? 0 : -1;
+        parent = parent_open(dir_fd, path);
+        return parent < 0 || fsync(parent) == 0 || errno == EINVAL ? 0 : -1;
+}
+
 static int make_parents(int dir_fd, const char *path, struct error *err) {
         CAD_AUTO(free_text) char *part = strdup(path);
 
@@ -168,11 +177,11 @@ static int make_parents(int dir_fd, const char *path, struct error *err) {
                 return error_no_memory(err);
         for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
                 *slash = '\0';
-                if (mkdirat(dir_fd, part, 0700) < 0 && errno != EEXIST)
+                if (folder_make(dir_fd, part, 0700) < 0)
                         return error_errno(err, errno, "cannot make the folder %s", part);
                 *slash = '/';
         }
-        if (mkdirat(dir_fd, path, 0700) < 0 && errno != EEXIST)
+        if (folder_make(dir_fd, path, 0700) < 0)
                 return error_errno(err, errno, "cannot make the folder %s", path);
         return 0;
 }

@@ -60,6 +60,12 @@ int fd_write_all(int fd, struct bytes content);
  */
 int folder_open(int dir_fd, const char *path, bool make, struct error *err);
 
+/**
+ * folder_make() - make a folder whose name is on disk when it returns; one that is there is fine, and so is one above that may not be read
+ * Return: 0, or -1 with errno
+ */
+int folder_make(int dir_fd, const char *path, mode_t mode);
+
 /** folder_sync() - fsync the folder itself. Return: 0 or -1 */
 int folder_sync(int dir_fd, const char *what, struct error *err);
 
