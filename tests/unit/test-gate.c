@@ -170,6 +170,40 @@ static const struct { const char *why, *name, *value; bool good; } contents[] = 
 };
 /* clang-format on */
 
+/* A value that was put together elsewhere, from more than one line, or that stands behind something else: only white space
+ * may be between the two. */
+START_TEST(between_a_name_and_its_value_is_nothing_but_white_space) {
+        static const struct {
+                const char *why, *between;
+                bool good;
+        } gaps[] = {
+                { "nothing", "", true },
+                { "white space", " \t ", true },
+                { "a line end, as in a fold", "\r\n ", false },
+                { "another value", "1 ", false },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(gaps); i++) {
+                char wire[] = "/a HTTP/1.1\0.Host:....................";
+                char *name = wire + sizeof("/a HTTP/1.1"), *at = name + sizeof("Host:");
+                struct gate_request request = { .path = wire,
+                                                .version = wire + 3,
+                                                .in_place = true };
+                struct error err = { 0 };
+
+                wire[2] = '\0';
+                name++;
+                (void) memset(at, 0, sizeof(wire) - (size_t) (at - wire));
+                name[4] = '\0';
+                at = stpcpy(name + 5, gaps[i].between);
+                *at = 'x';
+                gate_add(&request, (struct gate_header){ name, at, 4, 1 });
+                ck_assert_msg((gate_check(&request, &err) == 0) == gaps[i].good, "%s: %s",
+                              gaps[i].why, err.text);
+        }
+}
+END_TEST
+
 START_TEST(a_body_is_plain_utf_8) {
         struct gate_request request = { .version = "HTTP/1.1" };
         struct error err = { 0 };
@@ -250,6 +284,7 @@ int main(void) {
                             ARRAY_SIZE(requests));
         tcase_add_test(tc, a_nul_in_a_name_or_value_is_refused);
         tcase_add_test(tc, as_many_fields_as_there_may_be_and_not_one_more);
+        tcase_add_test(tc, between_a_name_and_its_value_is_nothing_but_white_space);
         tcase_add_loop_test(tc, lines_that_do_not_follow_each_other_are_refused, 0,
                             ARRAY_SIZE(layouts));
         tcase_add_loop_test(tc, a_body_is_plain_utf_8, 0, ARRAY_SIZE(contents));
