@@ -3,12 +3,38 @@
  */
 #include "db/backup.h"
 
+#include <sys/syscall.h>
+
 #include "lib/base/file.h"
 #include "tests/unit/store-fixture.h"
 
 #define CERTIFICATES 50
 #define BACKUP "made.backup"
 #define COPY "copy.backup"
+
+/* ---- what reaches the disk, and when: the program's own comes before libc's ---- */
+
+static ino_t synced[64];
+static size_t synced_count;
+
+int fsync(int fd) {
+        struct stat st;
+
+        if (fstat(fd, &st) == 0 && synced_count < ARRAY_SIZE(synced))
+                synced[synced_count++] = st.st_ino;
+        return (int) syscall(SYS_fsync, fd);
+}
+
+/* Where a file or folder was synced last; 0: never. */
+static size_t synced_at(int dir_fd, const char *name) {
+        struct stat st;
+
+        ck_assert_int_eq(fstatat(dir_fd, name, &st, 0), 0);
+        for (size_t i = synced_count; i > 0; i--)
+                if (synced[i - 1] == st.st_ino)
+                        return i;
+        return 0;
+}
 
 static char restored_path[128];
 static int restored_fd = -1;
@@ -18,6 +44,7 @@ static void set_up(void) {
 
         fixture_setup();
         put_many(1, CERTIFICATES, 0);
+        synced_count = 0;
         ck_ok(store_backup(fixture_store, fixture_fd, BACKUP, &err), err);
         (void) snprintf(restored_path, sizeof(restored_path), "%s/restored", fixture_dir);
         ck_assert_int_eq(mkdir(restored_path, 0700), 0);
@@ -55,6 +82,23 @@ START_TEST(a_backup_says_what_is_in_it) {
         ck_assert_int_eq(info.issued_at, make(&m, CERTIFICATES)->issued_at);
         ck_assert_mem_eq(info.newest, m.serial, BACKUP_SERIAL_TIME);
         ck_assert(!info.with_keys);
+}
+END_TEST
+
+/* Power that is lost after the answer takes neither along: the content first, then the name. */
+START_TEST(what_is_made_and_what_is_put_back_is_on_disk) {
+        const struct backup_changes none = { 0 };
+        CAD_AUTO(backup_close) struct backup *backup = NULL;
+        struct backup_result result;
+        struct error err = { 0 };
+
+        ck_assert_uint_gt(synced_at(fixture_fd, BACKUP), 0);
+        ck_assert_uint_gt(synced_at(fixture_fd, "."), synced_at(fixture_fd, BACKUP));
+        backup = open_it(false);
+        synced_count = 0;
+        ck_ok(backup_extract(backup, restored_fd, &none, &result, &err), err);
+        ck_assert_uint_gt(synced_at(restored_fd, STORE_FILE), 0);
+        ck_assert_uint_gt(synced_at(restored_fd, "."), synced_at(restored_fd, STORE_FILE));
 }
 END_TEST
 
@@ -529,6 +573,7 @@ int main(void) {
         tcase_add_checked_fixture(tc, set_up, tear_down);
         tcase_set_timeout(tc, 60);
         tcase_add_test(tc, a_backup_says_what_is_in_it);
+        tcase_add_test(tc, what_is_made_and_what_is_put_back_is_on_disk);
         tcase_add_test(tc, a_backup_knows_its_serials_and_no_other);
         tcase_add_test(tc, a_backup_is_for_its_owner_alone_and_nothing_lies_beside_it);
         tcase_add_test(tc, a_backup_takes_the_place_of_an_older_one_and_of_what_was_left_of_it);

@@ -3,13 +3,29 @@
  */
 #include "signer-fixture.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "daemon/signer/signlog.h"
 #include "lib/base/text.h"
 
 #define NOW INT64_C(1795290000) /* 2026-11-21T19:40:00Z */
+
+/* ---- the disk: the program's own comes before libc's ---- */
+
+static unsigned syncs;
+static bool sync_fails;
+
+int fdatasync(int fd) {
+        syncs++;
+        if (sync_fails) {
+                errno = EIO;
+                return -1;
+        }
+        return (int) syscall(SYS_fdatasync, fd);
+}
 
 static struct scratch scratch;
 static struct profile_set *profiles;
@@ -468,6 +484,28 @@ START_TEST(a_full_disk_leaves_no_half_line) {
 }
 END_TEST
 
+START_TEST(what_was_written_is_synced_once_and_again_where_that_failed) {
+        struct rate rate = { 0 };
+        int64_t last_s;
+        struct signlog *log = open_log(&rate, &last_s);
+        struct error err = { 0 };
+
+        issue(log, NOW);
+        syncs = 0;
+        sync_fails = true;
+        ck_refused(signlog_sync(log, &err), err, ERR_IO);
+        sync_fails = false;
+        ck_ok(signlog_sync(log, &err), err);
+        ck_assert_uint_eq(syncs, 2);
+        ck_ok(signlog_sync(log, &err), err);
+        ck_assert_uint_eq(syncs, 2);
+        issue(log, NOW);
+        ck_ok(signlog_sync(log, &err), err);
+        ck_assert_uint_eq(syncs, 3);
+        (void) signlog_free(log);
+}
+END_TEST
+
 START_TEST(a_log_that_is_no_file_is_refused) {
         struct rate rate = { 0 };
         struct signlog *log = (struct signlog *) 0x1;
@@ -554,6 +592,7 @@ int main(void) {
         tcase_add_test(tc, a_full_file_is_put_aside_and_eight_are_kept);
         tcase_add_test(tc, a_rotation_that_fails_loses_nothing);
         tcase_add_test(tc, a_full_disk_leaves_no_half_line);
+        tcase_add_test(tc, what_was_written_is_synced_once_and_again_where_that_failed);
         tcase_add_test(tc, a_log_that_is_no_file_is_refused);
         tcase_add_test(tc, an_anchor_is_a_line_and_no_issuance);
         tcase_add_test(tc, without_a_log_there_is_no_issuance_and_nothing_to_note);
