@@ -113,26 +113,56 @@ int file_set_stage(struct file_set *set, const char *name, struct bytes content,
 }
 
 /* Give the nameless file a name of its own: link() cannot replace. */
-static int name_it(const struct file_set *set, struct staged *s, const char *name) {
+static int name_it(const struct file_set *set, const struct staged *s, const char *name) {
         char self[32];
 
         (void) snprintf(self, sizeof(self), "/proc/self/fd/%d", s->fd);
         return linkat(AT_FDCWD, self, set->dir_fd, name, AT_SYMLINK_FOLLOW);
 }
 
-static int place_replacing(const struct file_set *set, struct staged *s) {
-        if (!s->temporary[0]) {
-                char temporary[sizeof(s->temporary)];
+/* A name beside the one that is to be replaced. */
+static int name_beside(const struct file_set *set, struct staged *s) {
+        char temporary[sizeof(s->temporary)];
 
-                if (random_name(s->name, temporary, sizeof(temporary)) < 0 ||
-                    name_it(set, s, temporary) < 0)
-                        return -1;
-                memcpy(s->temporary, temporary, sizeof(temporary));
-        }
-        return renameat(set->dir_fd, s->temporary, set->dir_fd, s->name);
+        if (s->temporary[0])
+                return 0;
+        if (random_name(s->name, temporary, sizeof(temporary)) < 0 ||
+            name_it(set, s, temporary) < 0)
+                return -1;
+        memcpy(s->temporary, temporary, sizeof(temporary));
+        return 0;
 }
 
-static int place_new(const struct file_set *set, struct staged *s) {
+/* Before the first is replaced: a new name may need room that a full disk has not, and then all is as it was. */
+static int name_all(struct file_set *set, struct error *err) {
+        for (size_t i = 0; i < set->count; i++)
+                if (name_beside(set, &set->staged[i]) < 0)
+                        return error_errno(err, errno, "cannot put %s in place",
+                                           set->staged[i].name);
+        return 0;
+}
+
+/*
+ * STAGED_EXCHANGED: what was there before has the temporary name until all are in place, and goes with it. STAGED_OVER: on a file system
+ * that cannot do that it is gone.
+ */
+static int place_replacing(const struct file_set *set, struct staged *s) {
+        int fd = set->dir_fd;
+
+        if (renameat2(fd, s->temporary, fd, s->name, RENAME_EXCHANGE) == 0) {
+                s->placed = STAGED_EXCHANGED;
+                return 0;
+        }
+        if (errno != ENOENT && errno != EINVAL && errno != ENOSYS)
+                return -1;
+        s->placed = errno == ENOENT ? STAGED_NEW : STAGED_OVER;
+        if (renameat(fd, s->temporary, fd, s->name) == 0)
+                return 0;
+        s->placed = STAGED_AWAY;
+        return -1;
+}
+
+static int place_new(const struct file_set *set, const struct staged *s) {
         struct stat st;
 
         if (!s->temporary[0])
@@ -156,19 +186,38 @@ static int place(const struct file_set *set, struct staged *s, struct error *err
                                          "%s has appeared meanwhile and is left as it is", s->name);
                 return error_errno(err, errno, "cannot put %s in place", s->name);
         }
-        s->temporary[0] = '\0';
+        if (!set->replace)
+                s->placed = STAGED_NEW;
+        if (s->placed != STAGED_EXCHANGED)
+                s->temporary[0] = '\0';
         return 0;
 }
 
-int file_set_commit(struct file_set *set, struct error *err) {
-        for (size_t i = 0; i < set->count; i++) {
-                if (place(set, &set->staged[i], err) == 0)
-                        continue;
-                while (i-- > 0 && !set->replace)
-                        (void) unlinkat(set->dir_fd, set->staged[i].name, 0);
-                return -1;
+/* As it was, as far as that can be had. */
+static void undo(struct file_set *set) {
+        int fd = set->dir_fd;
+
+        for (size_t i = set->count; i-- > 0;) {
+                struct staged *s = &set->staged[i];
+
+                if (s->placed == STAGED_NEW)
+                        (void) unlinkat(fd, s->name, 0);
+                else if (s->placed == STAGED_EXCHANGED)
+                        (void) renameat2(fd, s->temporary, fd, s->name, RENAME_EXCHANGE);
+                s->placed = STAGED_AWAY;
         }
-        return folder_sync(set->dir_fd, set->count ? set->staged[0].name : ".", err);
+}
+
+int file_set_commit(struct file_set *set, struct error *err) {
+        int rc = set->replace ? name_all(set, err) : 0;
+
+        for (size_t i = 0; rc == 0 && i < set->count; i++)
+                rc = place(set, &set->staged[i], err);
+        if (rc == 0)
+                rc = folder_sync(set->dir_fd, set->count ? set->staged[0].name : ".", err);
+        if (rc < 0)
+                undo(set);
+        return rc;
 }
 
 bool file_set_same(const struct file_set *set, const char *name, struct bytes content) {

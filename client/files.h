@@ -17,6 +17,12 @@ struct staged {
         char name[FILE_NAME_MAX];
         char temporary[FILE_NAME_MAX + 16]; /* "": it has no name yet */
         int fd;
+        enum {
+                STAGED_AWAY,
+                STAGED_NEW,
+                STAGED_OVER,
+                STAGED_EXCHANGED
+        } placed; /* see files.c */
 };
 
 /** struct file_set - a folder and what is to appear in it; zero-initialised and then opened by file_set_open() */
@@ -48,7 +54,8 @@ int file_set_stage(struct file_set *set, const char *name, struct bytes content,
 /**
  * file_set_commit() - put all in place and sync the folder
  *
- * Without @replace nothing that appeared meanwhile is overwritten, and a failure leaves none of them.
+ * Without @replace nothing that appeared meanwhile is overwritten, and a failure leaves none of them. With it a failure leaves what was
+ * there before, all of it.
  * @err: ERR_STATE_CONFLICT, ERR_IO
  */
 int file_set_commit(struct file_set *set, struct error *err);

@@ -47,3 +47,7 @@ def test_whatever_cactl_does_on_disk_may_be_cut_off_at_any_moment(name):
         assert client_moments.torture([name], every=3, say=print) > 10
     else:
         assert client_moments.sample(seeded(), say=print) > 2
+
+
+def test_files_of_issue_are_those_of_before_or_the_new_ones_on_a_disk_that_is_full_or_fails():
+    assert client_moments.torture(["issue"], ["full", "io"], say=print) > 10

@@ -9,6 +9,7 @@ service are the old set or the new one after the next run, a restore is whole or
 
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -21,15 +22,15 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 
 import cadtest  # noqa: E402
-import crash  # noqa: E402
 import csrs  # noqa: E402
 import deploying  # noqa: E402
 import device as devices  # noqa: E402
-import history  # noqa: E402
 import https  # noqa: E402
+import machine  # noqa: E402
 import moments  # noqa: E402
 import test_cactl  # noqa: E402
 import test_deploy  # noqa: E402
+import test_trust  # noqa: E402
 
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 LIMIT_S = 60
@@ -156,6 +157,39 @@ class DeployRestore(Deploy):
         self.look_for_left(done)
 
 
+class Issue(Thing):
+    """`cactl issue --force` over what is there. Two files cannot be replaced in one step: who is killed between both has to do it again."""
+
+    def __init__(self, shared):
+        super().__init__(shared)
+        shared.ca
+        done = self.run()
+        assert done.returncode == 0, done
+        self.before = self.pair()
+
+    def run(self, env=None):
+        return self.start([devices.CACTL, "--socket", self.shared.ca.socket, "issue", "--force", "i.lan"], env, {"HOME": str(self.base)})
+
+    def pair(self):
+        return [(self.base / name).read_bytes() for name in ("i.lan.pem", "i.lan-key.pem")]
+
+    def fits(self):
+        key, certificate = (subprocess.run(["openssl", *words], check=True, timeout=LIMIT_S, capture_output=True, cwd=self.base).stdout
+                            for words in (["pkey", "-in", "i.lan-key.pem", "-pubout"], ["x509", "-in", "i.lan.pem", "-noout", "-pubkey"]))
+        return key == certificate
+
+    def check(self, done):
+        assert done.returncode in KILLED or self.fits(), f"key and certificate do not fit: {done.stderr}"
+        assert done.returncode != 0 or self.pair() != self.before
+
+    def again(self, done):
+        more = self.run()
+        assert more.returncode == 0 and self.fits(), more
+        left = [path.name for path in self.base.iterdir() if path.name not in ("i.lan.pem", "i.lan-key.pem", "root.pem")]
+        # what cannot be removed, on a disk that fails, stays
+        assert not left or done.returncode in KILLED or (done.returncode == 0 and len(left) == 1), f"left over: {left}"
+
+
 class Restore(Thing):
     """`cad restore`, of a store or of all with its keys; after it, cad serves what it was."""
     file = "store.backup"
@@ -200,7 +234,48 @@ class RestoreKeys(Restore):
     file = "keys.backup"
 
 
-THINGS = {"enroll": Enroll, "renew": Renew, "deploy": Deploy, "deploy restore": DeployRestore, "restore": Restore, "restore with keys": RestoreKeys}
+class Trust(Thing):
+    """A root in the system's store and in a browser's, on a machine of its own."""
+    words, state = ("install", "--yes", "--root", "/root.pem"), "installed"
+
+    def __init__(self, shared):
+        super().__init__(shared)
+        self.there = shared.machine
+        for words in (("remove", "--fingerprint", shared.digest), *([("install", "--yes", "--root", "/root.pem")] if self.state == "absent" else [])):
+            done = self.there.cactl("trust", *words, *self.where)
+            assert done.returncode == 0, done
+
+    where = ("--system", "--nss")
+
+    def run(self, env=None):
+        inside = ["env", "LD_PRELOAD=/moments.so", "MOMENTS=/moments"] if env else []
+        words = [self.shared.digest if word == "DIGEST" else word for word in self.words]
+        return self.there.run(*inside, "/opt/cactl/cactl", "trust", *words, *self.where)
+
+    def states(self):
+        done = self.there.cactl("trust", "status", "--json", "--root", "/root.pem", *self.where)
+        return {row["where"]: row["state"] for row in json.loads(done.stdout)["stores"]}
+
+    def check(self, done):
+        states = self.states()
+        assert set(states.values()) <= {"installed", "absent", "distrusted"}, states
+        if done.returncode == 0:
+            assert set(states.values()) == {self.state}, f"it said that it is done: {states}"
+        others = self.there.path(test_trust.BUNDLE).read_text()
+        assert "BEGIN CERTIFICATE" in others, "the roots of others are gone"
+
+    def again(self, done):
+        more = self.run()
+        assert more.returncode == 0 and set(self.states().values()) == {self.state}, (more, self.states())
+        left = [path.name for path in self.there.path(".local/share/ca-certificates").iterdir() if path.suffix != ".crt"]
+        assert not left or done.returncode in KILLED, f"left over: {left}"
+
+
+class Distrust(Trust):
+    words, state = ("remove", "--fingerprint", "DIGEST"), "absent"
+
+
+THINGS = {"trust": Trust, "trust remove": Distrust, "enroll": Enroll, "renew": Renew, "deploy": Deploy, "deploy restore": DeployRestore, "issue": Issue, "restore": Restore, "restore with keys": RestoreKeys}
 PROGRAMS = {"restore with keys": ("cad", "cad-signer"), "restore": ("cad", "cad-signer")}
 
 
@@ -210,7 +285,7 @@ class Shared:
     def __init__(self):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="cad-"))
         self.moments = moments.Moments(self.base)
-        self.numbers, self.daemon, self.pair, self.known = 0, None, None, {}
+        self.numbers, self.daemon, self.pair, self.known, self.own_machine = 0, None, None, {}, None
 
     def name(self):
         self.numbers += 1
@@ -255,7 +330,25 @@ class Shared:
             path.unlink()
         return self.base
 
+    @property
+    def machine(self):
+        """Its moments are counted in a file of its own, which is inside."""
+        if not self.own_machine:
+            self.own_machine = machine.Machine(self.base / "of").__enter__()
+            self.own_machine.path(".local/share/ca-certificates").mkdir(exist_ok=True)
+            shipped = next(pathlib.Path("/usr/share/ca-certificates").rglob("*.crt"))
+            self.own_machine.write("/etc/ca-certificates.conf", f"{shipped.relative_to('/usr/share/ca-certificates')}\n")
+            self.own_machine.write(test_trust.BUNDLE, shipped.read_text())
+            self.own_machine.write("/root.pem", test_trust.root_pem("Kitchen CA")[0].decode())
+            self.digest = test_trust.sha256((self.own_machine.path("/root.pem")).read_text())
+            test_trust.make_nss(self.own_machine, test_trust.FIREFOX)
+            shutil.copy(moments.PRELOAD, self.own_machine.path("/moments.so"))
+            self.moments = moments.Moments(self.own_machine.root)
+        return self.own_machine
+
     def close(self):
+        if self.own_machine:
+            self.own_machine.__exit__()
         if self.daemon:
             self.daemon.close()
         shutil.rmtree(self.base, ignore_errors=True)
