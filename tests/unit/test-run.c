@@ -3,6 +3,10 @@
  */
 #include "unit.h"
 
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "client/run.h"
 #include "lib/base/macros.h"
 #include "lib/base/moment.h"
@@ -29,17 +33,46 @@ static const struct {
           "after 1 s" },
 };
 
+/* What a terminal would have: nobody whom we run is to read it. */
+static void type_something(void) {
+        int pipes[2];
+
+        ck_assert_int_eq(pipe(pipes), 0);
+        ck_assert_int_eq(write(pipes[1], "typed\n", 6), 6);
+        ck_assert_int_eq(dup2(pipes[0], STDIN_FILENO), STDIN_FILENO);
+        (void) close(pipes[0]);
+        (void) close(pipes[1]);
+}
+
 START_TEST(how_it_ends_is_told) {
         CAD_AUTO(buffer_done) struct buffer output = { 0 };
         int64_t before_ms = moment_monotonic_ms();
         struct error err = { 0 };
-        int r = sh(rows[_i].script, 1, &output, &err);
+        int r;
 
+        type_something();
+        r = sh(rows[_i].script, 1, &output, &err);
         ck_assert_msg((r == 0) == (rows[_i].error == NULL), "%s: %s", rows[_i].why, err.text);
         ck_assert_str_eq(buffer_string(&output), rows[_i].output);
         if (rows[_i].error)
                 ck_assert_msg(strstr(err.text, rows[_i].error), "%s", err.text);
         ck_assert_msg(moment_monotonic_ms() - before_ms < 20000, "%s", rows[_i].why);
+}
+END_TEST
+
+START_TEST(nothing_of_one_that_hangs_goes_on) {
+        CAD_AUTO(buffer_done) struct buffer output = { 0 };
+        int64_t until_ms = moment_monotonic_ms() + 10000;
+        struct error err = { 0 };
+        pid_t group;
+
+        ck_assert_int_eq(sh("echo $$; sleep 60 | sleep 60", 1, &output, &err), -1);
+        group = (pid_t) strtol(buffer_string(&output), NULL, 10);
+        ck_assert_int_gt(group, 1);
+        while (kill(-group, 0) == 0) { /* until whoever inherits them has noticed */
+                ck_assert(moment_monotonic_ms() < until_ms);
+                (void) usleep(10000);
+        }
 }
 END_TEST
 
@@ -67,6 +100,7 @@ int main(void) {
 
         tcase_set_timeout(tc, 60);
         tcase_add_loop_test(tc, how_it_ends_is_told, 0, ARRAY_SIZE(rows));
+        tcase_add_test(tc, nothing_of_one_that_hangs_goes_on);
         tcase_add_test(tc, one_that_talks_without_end_is_cut);
         tcase_add_test(tc, one_that_is_not_there_is_said_to_be_so);
         suite_add_tcase(suite, tc);
