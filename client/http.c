@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "connect_guard.h"
 #include "files.h"
 #include "lib/base/file.h"
 #include "lib/base/moment.h"
@@ -35,6 +36,7 @@
 #include "url.h"
 
 #define CONNECT_TIMEOUT_S 10L
+#define CONNECT_GUARD_S 12u /* for what the one above does not end */
 #define SAVE_TIMEOUT_S 600L /* a large store is copied before its first byte comes */
 #define CALL_TIMEOUT_S 60L  /* the slowest answer is a signature behind a full queue */
 #define PLACE_MAX 4096      /* bytes with NUL of a path or URL */
@@ -357,7 +359,10 @@ static CURLcode perform(struct http *h, const struct http_request *request,
         curl_easy_setopt(h->curl, CURLOPT_HEADERFUNCTION, take_header);
         curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, ret);
         h->problem[0] = '\0';
+        if (!h->by_socket)
+                connect_guard_arm(h->curl, CONNECT_GUARD_S);
         code = curl_easy_perform(h->curl);
+        connect_guard_disarm();
         (void) curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &ret->status);
         curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, (struct curl_slist *) NULL);
         curl_slist_free_all(headers);

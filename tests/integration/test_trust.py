@@ -71,8 +71,8 @@ def java_store():
 
 
 def root_pem(name, key=None, issuer=None, confined=True, is_ca=True, days=(-1, 100), digest=hashes.SHA256(), usage=None, signer=None,
-             server=None):
-    """(PEM, key) of a root, or of what is none. @server: a name for a server's certificate."""
+             server=None, odd=False):
+    """(PEM, key) of a root, or of what is none. @server: a name for a server's certificate; @odd: with a critical extension of nobody's."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now, (first, last) = datetime.datetime.utcnow(), days
@@ -87,8 +87,10 @@ def root_pem(name, key=None, issuer=None, confined=True, is_ca=True, days=(-1, 1
                                                       key_encipherment=False, data_encipherment=False, key_agreement=False,
                                                       encipher_only=False, decipher_only=False), critical=True)
     if confined:
-        builder = builder.add_extension(x509.NameConstraints([x509.DNSName("lan"), x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))], None),
-                                        critical=True)
+        names = [x509.DNSName("lan")] + ([x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))] if confined != "names alone" else [])
+        builder = builder.add_extension(x509.NameConstraints(names, None), critical=True)
+    if odd:
+        builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), critical=True)
     if server:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(server)]), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -279,6 +281,8 @@ def test_other_systems_go_their_way_with_the_real_p11_kit(folder, p11kit, anchor
         assert there.path("/argv").read_text().split() == [f"/usr/local/sbin/{program}", *words.split()]
         doctor = there.cactl("doctor", "/nas.pem")
         assert doctor.returncode == 0, doctor.stdout        # it finds the bundle, too
+        both = there.cactl("trust", "status", "--root", "/root.pem", "--system", "--java")
+        assert both.returncode == 1 and "no store of the kind --java" in both.stderr, both
         removed = there.cactl("trust", "remove", "--root", "/root.pem", "--json")
         assert removed.returncode == 0 and states(removed) == {bundle: "absent"}
         assert not list(there.path(anchors).iterdir())
@@ -454,6 +458,9 @@ def test_a_removal_that_fails_or_lies_is_a_failure(here):
     assert removed.returncode == 1 and set(states(removed).values()) == {"failed"}, removed
     notes = {where: row["note"] for (_, where), row in rows(removed).items()}
     assert "cannot" in notes[FIREFOX] and "read back" in notes[JAVA] and "read back" in notes[BUNDLE], notes
+    here.write("/newer.pem", root_pem("Home CA")[0].decode())
+    replaced = here.cactl("trust", "install", "--root", "/newer.pem", "--replace", "--java")
+    assert replaced.returncode == 1 and "one is still there" in replaced.stdout, replaced
 
 
 def test_without_certutil_the_package_is_named(folder, java_store):
@@ -514,10 +521,12 @@ def sha1_root():
     (lambda: root_pem("x", days=(1, 9))[0], "clock"),
     (lambda: root_pem("x", key=rsa.generate_private_key(65537, 1024))[0], "key is not good enough"),
     (sha1_root, "SHA-1"),
+    (lambda: root_pem("x", odd=True)[0], "critical extension"),
     (lambda: root_pem("x", confined=False)[0], "--yes"),
+    (lambda: root_pem("x", confined="names alone")[0], "--yes"),
     (lambda: root_pem("x")[0] + root_pem("y")[0], "2 certificates"),
     (lambda: b"hello", "no certificate"),
-], ids=["leaf", "intermediate", "usage", "expired", "future", "rsa-1024", "sha-1", "unconfined", "two", "text"])
+], ids=["leaf", "intermediate", "usage", "expired", "future", "rsa-1024", "sha-1", "odd", "unconfined", "any-address", "two", "text"])
 def test_what_may_not_be_trusted_is_refused(tmp_path, make, why):
     result = refused(tmp_path, make())
     assert result.returncode == 1 and why in result.stderr, result.stderr
@@ -657,6 +666,12 @@ def redirect(connection):
     connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n")
 
 
+@pytest.mark.parametrize("url", ["ftp://ca.lan", "ca.lan", "https://ca.lan/ca", "http://anna:x@ca.lan", "http://ca.lan/?a", "http://ca.lan/#a", "http://"])
+def test_a_url_is_scheme_host_and_port_alone(tmp_path, url):
+    result = fetched(tmp_path, url, "--fingerprint", "00" * 32)
+    assert result.returncode == 2 and "http(s)://NAME[:PORT]" in result.stderr, result
+
+
 def serve(behaviour):
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -681,6 +696,11 @@ def test_hostile_servers_are_left_in_bounded_time_with_a_reason(tmp_path):
     listeners = [serve(row[1]) for row in HOSTILE]
     begin = time.monotonic()
     (tmp_path / "image").mkdir()
+    (tmp_path / "root.pem").write_bytes(root_pem("Home CA")[0])
+    other = serve(monster)      # every other call to a CA, too
+    status = subprocess.Popen([CACTL, "--url", f"https://127.0.0.1:{other.getsockname()[1]}", "--root", tmp_path / "root.pem", "status"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+                              env={**cadtest.environment(), "HOME": str(tmp_path)})
     running = [subprocess.Popen([CACTL, "trust", "install", "--prefix", tmp_path / "image", "--fingerprint", "00" * 32, "--url",
                                  f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 stdin=subprocess.DEVNULL, env={**cadtest.environment(), "HOME": str(tmp_path)})
@@ -690,9 +710,11 @@ def test_hostile_servers_are_left_in_bounded_time_with_a_reason(tmp_path):
             out, err = process.communicate(timeout=30)
             assert process.returncode in ((1, 3) if code is None else (code,)), (behaviour.__name__, process.returncode, err)
             assert (why in err or behaviour is nonsense) and out == "" and not cadtest.REPORTS.search(err), (behaviour.__name__, err)
+        out, err = status.communicate(timeout=30)
+        assert (status.returncode, out) == (3, "") and "in its place" in err, (status.returncode, err)
     finally:
-        for process in running:
+        for process in (*running, status):
             process.kill()
     assert time.monotonic() - begin < 20
-    for listener in listeners:
+    for listener in (*listeners, other):
         listener.close()
