@@ -283,7 +283,9 @@ static int undo(const struct work *w, struct changes *changes, const char *id, b
 }
 
 static int note_paths(const struct changes *changes, struct outcome *outcome) {
+        outcome->removed = true;
         for (size_t i = 0; i < changes->count; i++) {
+                outcome->removed = outcome->removed && changes->items[i].after.kind == HELD_NOTHING;
                 outcome->paths[i] = strdup(changes->items[i].path);
                 if (!outcome->paths[i])
                         return -1;
@@ -467,7 +469,8 @@ void outcome_text(const struct outcome *o, struct buffer *out) {
         }
         for (size_t i = 0; i < o->path_count; i++)
                 buffer_format(out, "%s%s", i ? ", " : "", o->paths[i]);
-        buffer_format(out, " replaced; %s (backup %s)", reload_words[o->reload], o->id);
+        buffer_format(out, " %s; %s (backup %s)", o->removed ? "removed" : "replaced",
+                      reload_words[o->reload], o->id);
 }
 
 json_t *outcome_json(const struct outcome *o) {

@@ -17,6 +17,7 @@ struct outcome {
         enum reload reload;
         char *paths[CHANGES_MAX]; /* that were replaced; owned */
         size_t path_count;
+        bool removed;       /* all of them: there was nothing before */
         bool places_chosen; /* the service's configuration names none: it has to be told */
         const char *hint;   /* what to write there */
 };

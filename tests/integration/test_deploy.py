@@ -667,7 +667,7 @@ def test_any_backup_can_be_brought_back_and_that_can_be_taken_back(place, ca, ne
     assert place.holds(several[0], *PAIR)
     place.cactl("restore", "web")
     assert place.holds(several[2], *PAIR), "the newest backup is of what the restore replaced"
-    place.cactl("restore", "web", rows[2]["id"])
+    assert re.search("key removed; ", place.cactl("restore", "web", rows[2]["id"]).stdout)
     assert not list(place.out.iterdir()), "nothing was there"
     assert "up to date" in place.cactl("restore", "web", rows[2]["id"]).stdout
     place.cactl("restore", "web")
