@@ -3,6 +3,7 @@
  */
 #include "client/enroll/kept.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -73,9 +74,16 @@ static const struct setting settings[] = {
         { 0 },
 };
 
+static bool is_one_line(const char *value) {
+        for (; *value; value++)
+                if (iscntrl((unsigned char) *value))
+                        return false;
+        return true;
+}
+
 /* What a line of settings cannot hold is left out: names are read from the certificate. */
 static void write_line(struct buffer *out, const char *key, const char *value) {
-        if (value && strlen(key) + strlen(value) < SETTING_LINE_MAX)
+        if (value && strlen(key) + strlen(value) < SETTING_LINE_MAX && is_one_line(value))
                 buffer_format(out, "%s=%s\n", key, value);
 }
 

@@ -73,6 +73,15 @@ def test_a_clock_that_was_taken_from_the_ca_is_held_against_its_certificate(liar
     assert "nas.lan" not in device.certs()
 
 
+def test_no_word_of_the_ca_becomes_a_setting(liar, device):
+    for number, more in enumerate(("\nUrl=https://evil.lan", "\n[Nonsense]", "\rUrl=https://evil.lan", " \x01")):
+        liar.lie = lambda ca, asked, more=more: {**ca.signed(asked), "profile": "device" + more}
+        good(device.enroll("--force", "nas.lan", token="cad_x"))
+        conf = device.file("nas.lan", "enrolled.conf").read_text()
+        assert "evil" not in conf and "Nonsense" not in conf and "\x01" not in conf and f"Url={liar.url}" in conf
+        good(device.run("renew", "--force"))
+
+
 def test_nor_does_it_become_one_of_a_list(liar, device):
     (device.base / "root.pem").write_text(device.root)
     (device.base / "list").write_text("a.lan\n")
