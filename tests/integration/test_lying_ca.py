@@ -108,6 +108,15 @@ def test_an_expired_one_is_asked_for_anew_where_the_ca_has_decided_and_not_where
     assert device.set("nas.lan") == before
 
 
+def test_another_wish_is_another_key_and_csr(liar, device):
+    liar.lie = lambda ca, asked: 503
+    for more in ([], ["--profile", "client"], ["--key", "ecdsa-p384"], ["--days", "3"], ["--label", "x"], ["second.lan"]):
+        bad(device.enroll("nas.lan", token="cad_x"), 1)
+        key = liar.enrolled.key.public_numbers()
+        said = bad(device.enroll("nas.lan", *more, token="cad_x"), 1)
+        assert ("earlier run" in said) == (liar.enrolled.key.public_numbers() == key) == (not more), more
+
+
 @pytest.mark.parametrize("status, final", [(503, False), (429, False), (409, False), (403, True), (422, True)])
 def test_what_was_asked_stays_until_the_ca_has_decided(liar, device, status, final):
     """What fails for now may have been answered all the same: the same key asks again."""
