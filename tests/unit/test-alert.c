@@ -3,9 +3,17 @@
  */
 #include "daemon/alert.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "tests/unit/unit.h"
+#include "daemon/authority/authority.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/pki/profile.h"
+#include "tests/unit/folder-fixture.h"
 
 #define DAY INT64_C(86400)
 #define START_MS INT64_C(1000000)
@@ -199,6 +207,76 @@ START_TEST(a_command_has_its_most) {
 }
 END_TEST
 
+/* ---- running it, in a time of our own: the program's functions come before libc's ---- */
+
+#define FASTER 50
+
+static struct timespec began; /* 0: time is as it is */
+
+static int64_t ns_of(const struct timespec *t) {
+        return (int64_t) t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
+static struct timespec since_began(int64_t ns) {
+        ns += ns_of(&began);
+        return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+}
+
+int clock_gettime(clockid_t id, struct timespec *ts) {
+        int rc = (int) syscall(SYS_clock_gettime, id, ts);
+
+        if (id == CLOCK_MONOTONIC && began.tv_sec)
+                *ts = since_began((ns_of(ts) - ns_of(&began)) * FASTER);
+        return rc;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
+                           const struct timespec *until) {
+        struct timespec real = *until;
+
+        if (began.tv_sec)
+                real = since_began((ns_of(until) - ns_of(&began)) / FASTER);
+        return pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &real);
+}
+
+static void no_log(enum log_level level, const char *text, const struct log_field *fields,
+                   size_t count) {
+        (void) level, (void) text, (void) fields, (void) count;
+}
+
+static size_t runs(int dir_fd) {
+        CAD_AUTO(buffer_done) struct buffer text = { 0 };
+        struct error err = { 0 };
+
+        return file_read(dir_fd, "ran", FILE_PUBLIC, 4096, &text, &err) < 0 ? 0 : text.size / 2;
+}
+
+/* Else one that hangs would be the last: nobody would be told of anything any more. */
+START_TEST(a_command_that_hangs_is_killed_and_run_again) {
+        struct profile_set *profiles = NULL;
+        struct authority *authority = NULL;
+        struct alert *alert = NULL;
+        char command[256];
+        struct error err = { 0 };
+
+        log_set_sink(no_log);
+        folder_setup();
+        (void) snprintf(command, sizeof(command),
+                        "/bin/sh -c \"echo x >> '%s/ran'; sleep 20; exit 0\"", folder_path);
+        ck_ok(profiles_load(-1, NULL, &profiles, &err), err);
+        ck_ok(authority_new(profiles, access_list_new(), &authority, &err), err);
+        (void) clock_gettime(CLOCK_MONOTONIC, &began);
+        ck_ok(alert_start(authority, command, &alert, &err), err); /* without a signer all is red */
+        for (int i = 0; runs(folder_fd) < 2; i++) {
+                ck_assert_msg(i < 1000, "it was run %zu times", runs(folder_fd));
+                (void) usleep(10000);
+        }
+        alert = alert_free(alert);
+        authority = authority_free(authority);
+        folder_teardown();
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("alert");
         TCase *when = tcase_create("when"), *words = tcase_create("words");
@@ -214,6 +292,8 @@ int main(void) {
         tcase_add_loop_test(words, words_are_what_the_program_gets, 0, ARRAY_SIZE(good));
         tcase_add_loop_test(words, what_cannot_be_run_is_refused, 0, ARRAY_SIZE(bad));
         tcase_add_test(words, a_command_has_its_most);
+        tcase_set_timeout(words, 30);
+        tcase_add_test(words, a_command_that_hangs_is_killed_and_run_again);
         suite_add_tcase(suite, when);
         suite_add_tcase(suite, words);
         return unit_main(suite);
