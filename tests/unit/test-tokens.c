@@ -10,6 +10,7 @@
 #include "daemon/authority/limiter.h"
 #include "daemon/authority/pairing.h"
 #include "daemon/authority/tokens.h"
+#include "daemon/authority/wall_clock.h"
 #include "fake-signer.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
@@ -21,6 +22,7 @@ static struct authority *authority;
 static pthread_t signer_thread;
 static int signer_fd = -1;
 static atomic_uint signed_count;
+static atomic_bool clock_is_wrong; /* by the signer's word */
 static const struct principal manager = {
         .kind = PRINCIPAL_PEER, .role = ROLE_OPERATOR, .on_unix_socket = true, .text = "uid:1001"
 };
@@ -52,6 +54,15 @@ static bool log_holds(const char *text) {
 
 /* ---- the signer ---- */
 
+static void tell_status(uint32_t id) {
+        uint8_t frame[SIGNER_FRAME_MAX];
+        struct sign_status status = { 0 };
+
+        if (atomic_load(&clock_is_wrong))
+                (void) snprintf(status.clock, sizeof(status.clock), "it is 1970");
+        fake_send(signer_fd, sign_status_encode(frame, id, &status));
+}
+
 static void *signer_run(void *unused) {
         static uint8_t frame[SIGNER_FRAME_MAX];
         struct frame_reader fields;
@@ -64,7 +75,7 @@ static void *signer_run(void *unused) {
                 struct error err = { 0 };
 
                 if (header.type == SIGNER_STATUS)
-                        fake_status(signer_fd, header.id, 0);
+                        tell_status(header.id);
                 if (header.type != SIGNER_ISSUE)
                         continue;
                 ck_ok(sign_issue_decode(&fields, &wish, &err), err);
@@ -83,6 +94,7 @@ static void set_up(void) {
 
         log_set_sink(keep_log);
         atomic_store(&signed_count, 0);
+        atomic_store(&clock_is_wrong, false);
         issued_setup();
         ck_ok(profiles_load(-1, NULL, &own, &err), err);
         ck_ok(authority_new(own, access_list_new(), &authority, &err), err);
@@ -388,6 +400,55 @@ START_TEST(a_token_that_could_never_work_is_not_made) {
         ck_assert_str_eq(err.field, bad_wishes[_i].field);
         ck_assert_ptr_null(row);
         ck_assert_uint_eq(count_tokens(), 0);
+}
+END_TEST
+
+START_TEST(no_token_is_made_by_a_clock_that_the_signer_takes_for_wrong) {
+        const char *name = "nas.lan";
+        const struct token_wish wish = {
+                .names = &name, .name_count = 1, .uses = 1, .principal = &manager
+        };
+        CAD_AUTO(token_row_free) struct token_row *row = NULL;
+        char text[TOKEN_TEXT_MAX];
+        struct sign_status status;
+        struct error err = { 0 };
+
+        atomic_store(&clock_is_wrong, true); /* nobody has asked yet: it is asked now */
+        ck_refused(tokens_create(authority, &wish, &row, text, &err), err, ERR_CLOCK);
+        ck_assert_str_eq(err.text, "it is 1970");
+        ck_assert_uint_eq(count_tokens(), 0);
+        atomic_store(&clock_is_wrong, false); /* its word counts until it is asked again */
+        ck_refused(tokens_create(authority, &wish, &row, text, &err), err, ERR_CLOCK);
+        ck_ok(authority_signer_status(authority, SOON_MS, &status, &err), err);
+        ck_ok(tokens_create(authority, &wish, &row, text, &err), err);
+}
+END_TEST
+
+static const struct {
+        const char *why;
+        int64_t s, ms;
+        bool stands;
+} later[] = {
+        { "the same moment", 1000, 5000, true },
+        { "an hour later", 4600, 3605000, true },
+        { "a minute too many", 1060, 5000, true },
+        { "more than a minute too many", 1061, 5000, false },
+        { "a minute too few", 940, 5000, true },
+        { "set back", 939, 5000, false },
+        { "ten years ahead", 315361000, 6000, false },
+        { "it slept", 1000, 3605000, false },
+};
+
+START_TEST(what_the_signer_said_of_the_clock_stands_until_it_is_set) {
+        const struct sign_status fine = { 0 };
+        struct wall_clock clock;
+
+        wall_clock_init(&clock);
+        ck_assert(!wall_clock_stands(&clock, later[_i].s, later[_i].ms));
+        wall_clock_note(&clock, &fine, 1000, 5000);
+        ck_assert_msg(wall_clock_stands(&clock, later[_i].s, later[_i].ms) == later[_i].stands,
+                      "%s", later[_i].why);
+        wall_clock_done(&clock);
 }
 END_TEST
 
@@ -840,6 +901,9 @@ int main(void) {
         tcase_add_loop_test(tc, a_wrong_token_is_refused_and_no_one_is_told_what_of_it, 0,
                             ARRAY_SIZE(spoilt));
         tcase_add_test(tc, one_byte_more_is_no_token);
+        tcase_add_test(tc, no_token_is_made_by_a_clock_that_the_signer_takes_for_wrong);
+        tcase_add_loop_test(tc, what_the_signer_said_of_the_clock_stands_until_it_is_set, 0,
+                            ARRAY_SIZE(later));
         tcase_add_test(tc, every_beginning_of_a_token_is_none);
         tcase_add_test(tc, a_revoked_token_is_told_so_to_who_has_it_alone);
         tcase_add_test(tc, after_many_wrong_ones_a_source_waits_and_others_do_not);
