@@ -1,5 +1,8 @@
 """A CA that is the pinned one and lies, a host that takes its place later: nothing is believed, the old files stay."""
 
+import hashlib
+import ssl
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -131,8 +134,6 @@ def test_what_was_asked_stays_until_the_ca_has_decided(liar, device, status, fin
 
 @pytest.mark.parametrize("what", ["no CA", "not signed by itself", "a signature that is none"])
 def test_what_is_no_root_is_not_pinned_though_its_fingerprint_fits(liar, device, what):
-    import hashlib
-    import ssl
     if what == "no CA":
         liar.root = https.make(None, None)[0]
     elif what == "not signed by itself":
