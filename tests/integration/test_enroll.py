@@ -217,10 +217,16 @@ def test_what_is_not_waited_for_is_taken_by_the_timer(ca, device):
     assert "cactl renew" in said and device.certs() == [".later.lan.pending"]
     assert "not decided yet" in good(device.run("renew"))
     approve(ca, code_of(said), names=["later.lan"])
+    shutil.copytree(device.conf / "certs" / ".later.lan.pending", device.base / "pending")
     hook(device, "10-note", f'echo $CACTL_REASON > {device.base}/ran\n')
     assert "was approved" in good(device.run("renew"))
     device.check("later.lan")
     assert device.certs() == ["later.lan"] and (device.base / "ran").read_text() == "enrolled\n"
+    # whoever was killed before the rest of it was gone has taken it all the same, and nobody is told twice
+    shutil.copytree(device.base / "pending", device.conf / "certs" / ".later.lan.pending")
+    (device.base / "ran").unlink()
+    assert "was approved" not in good(device.run("renew"))
+    assert device.certs() == ["later.lan"] and not (device.base / "ran").exists()
 
 
 def test_who_approves_may_leave_names_out_and_that_is_said(ca, device):

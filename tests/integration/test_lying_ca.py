@@ -61,12 +61,10 @@ def test_what_a_ca_must_not_send_replaces_nothing(liar, device, why):
     bad(device.run("renew", "--force"), 1, said)
     if why in LIES:
         bad(device.enroll("--force", "nas.lan", "two.lan", token="cad_x"), 1, said)
+    if "another" in why or "more" in why:
         good(device.enroll("--force", "--no-wait", "nas.lan", "two.lan"))
         bad(device.run("renew"), 1, said)
     assert device.set("nas.lan") == before
-    liar.lie = None
-    good(device.run("renew", "--force"))
-    assert device.set("nas.lan") != before
 
 
 def test_a_clock_that_was_taken_from_the_ca_is_held_against_its_certificate(liar, device):
