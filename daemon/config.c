@@ -27,6 +27,7 @@
 #define WORKERS_DEFAULT 4
 #define CONFIG_FILE "cad.conf"
 #define CONFIG_DROP_INS "cad.conf.d"
+#define SERVICE_STATE_DIR "/var/lib/cad" /* StateDirectory= of cad.service */
 #define HTTPS_DEFAULT "[::]:8443"
 #define HTTP_DEFAULT "[::]:8080"
 #define HTTPS_VALIDITY_MIN_S 60
@@ -437,6 +438,9 @@ static int default_state_dir(struct config *config, struct error *err) {
                 return 0;
         if (given && *given)
                 return join(&config->state_dir, err, given, "");
+        /* A signer of its own user is the service's: `sudo cactl restore` is about that CA, not about one in root's home. */
+        if (config->signer_dir)
+                return join(&config->state_dir, err, SERVICE_STATE_DIR, "");
         if (xdg && *xdg)
                 return join(&config->state_dir, err, xdg, "cad");
         if (home && *home)

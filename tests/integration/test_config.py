@@ -200,6 +200,14 @@ def test_defaults_are_found_in_the_environment(tmp_path):
     assert done.returncode == 2 and "--state-dir" in done.stderr
 
 
+@pytest.mark.parametrize("extra, state", [((), "/var/lib/cad"), (("--state-dir", "/s"), "/s")])
+def test_where_the_signer_has_a_folder_of_its_own_the_state_is_the_service_s(place, extra, state):
+    """`sudo cactl restore FILE` on an installed CA: without this it works on /root/.local/state/cad."""
+    place.write("[Signer]\nStateDir=/var/lib/cad-signer\n")
+    done = cadtest.run(["check-config", "--config", place.conf, *extra], env={**cadtest.environment(), "HOME": "/root", "XDG_STATE_HOME": "/x"})
+    assert done.returncode == 0 and f"state in {state}, socket {state}/cad.sock," in done.stdout, done
+
+
 # -- Read anew ---------------------------------------------------------------------------------
 
 @pytest.mark.sanitize
