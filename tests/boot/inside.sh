@@ -194,6 +194,16 @@ mv /etc/cad/cactl.conf /etc/cad/cactl.conf.away # or nothing would be looked for
 check "there is a LAN" lan
 check "cactl finds the CA that systemd-resolved announces, and enrols" within 15 finds
 check "systemd-resolved has nothing to say of cad.dnssd" not bash -c 'journalctl -q --no-pager -u systemd-resolved | grep dnssd'
+# -- Another CA, as the guide has it: keys encrypted, the passphrase sealed to this machine
+
+sealed() {
+        systemctl stop cad.service cad-signer.service && rm -rf /var/lib/cad/* /var/lib/cad-signer/* /etc/cad/ca-id && echo secret >/root/passphrase &&
+                chmod 600 /root/passphrase && cad init --passphrase-file /root/passphrase && mkdir -p /etc/credstore.encrypted &&
+                systemd-creds encrypt --name=ca-passphrase /root/passphrase /etc/credstore.encrypted/ca-passphrase && rm /root/passphrase &&
+                systemctl start cad.service && issue sealed.lan && grep -q ENCRYPTED /var/lib/cad-signer/ca/int-1.key
+}
+check "cad init encrypts the keys, and the signer opens them with a sealed credential" sealed
+check "a backup is put back by 'cactl restore' alone" bash -c 'cactl backup /root/b && systemctl stop cad.service && rm /var/lib/cad/cad.db* && cactl restore /root/b && systemctl start cad.service && cactl status'
 check "no unit has failed" bash -c '! systemctl --failed --no-legend | grep -q cad'
 for unit in cad cad-signer; do
         journalctl -q --no-pager -u $unit -p warning | tail -n 15 | sed "s/^/# $unit: /"

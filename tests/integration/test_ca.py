@@ -341,8 +341,10 @@ def test_a_passphrase_file_that_is_none_is_refused(ca, make, words):
 def test_a_credential_of_systemd_s_is_found(ca):
     credentials = ca.base / "credentials"
     credentials.mkdir()
-    (credentials / "ca-passphrase").write_text("correct horse\n")
-    (credentials / "ca-passphrase").chmod(0o400)
+    unit = (cadtest.BUILD / "systemd/cad-signer.service").read_text()
+    credential = credentials / re.search(r"^LoadCredentialEncrypted=(.+)$", unit, re.MULTILINE)[1]
+    credential.write_text("correct horse\n")
+    credential.chmod(0o400)
     env = {**cadtest.environment(), "CREDENTIALS_DIRECTORY": str(credentials)}
     ca.made(env=env)
     assert b"ENCRYPTED" in ca.path("root.key").read_bytes()
