@@ -217,6 +217,8 @@ def test_what_is_not_waited_for_is_taken_by_the_timer(ca, device):
     assert "cactl renew" in said and device.certs() == [".later.lan.pending"]
     assert "not decided yet" in good(device.run("renew"))
     approve(ca, code_of(said), names=["later.lan"])
+    good(device.run("renew", "--dry-run"))      # takes nothing
+    assert device.certs() == [".later.lan.pending"]
     shutil.copytree(device.conf / "certs" / ".later.lan.pending", device.base / "pending")
     hook(device, "10-note", f'echo $CACTL_REASON > {device.base}/ran\n')
     assert "was approved" in good(device.run("renew"))

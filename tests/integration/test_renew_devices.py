@@ -93,6 +93,7 @@ def test_a_service_that_could_not_be_told_is_told_again(ca, device):
     good(device.run("deploy", "install", "web", "--to-fullchain", out, "--reload", f"test -e {fine}"))
     fine.unlink()
     bad(device.run("renew", "--force"), 1, "the old files are back")
+    good(device.run("renew", "--dry-run"))      # tells nobody
     bad(device.run("renew"), 1, "the old files are back")       # not due, and not forgotten
     fine.touch()
     assert "reloaded" in good(device.run("renew"))
