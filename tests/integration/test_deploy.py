@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import grp
 import json
 import os
 import pathlib
@@ -461,6 +462,15 @@ def test_a_key_that_everybody_may_read_is_told_of(deployed):
     for _ in range(2):      # also where it is up to date
         said = deployed.install("web", "--from", deployed.base / "new").stderr
         assert "everybody may read it (mode 0644): chmod o=" in said
+
+
+def test_another_mode_or_group_is_a_change_though_the_certificate_is_the_same(deployed, old):
+    assert "replaced" in deployed.install("web", "--mode", "0640").stdout
+    assert stat.S_IMODE((deployed.out / "key").stat().st_mode) == 0o640 and deployed.holds(old, *PAIR)
+    if os.geteuid() == 0:
+        assert "replaced" in deployed.install("web", "--group", "daemon").stdout
+        assert (deployed.out / "key").stat().st_gid == grp.getgrnam("daemon").gr_gid
+    assert "up to date" in deployed.install("web").stdout
 
 
 def test_a_new_source_replaces_the_old_one_whole(place, old, new):
