@@ -274,6 +274,26 @@ static void show_status(const struct client *c, const json_t *object) {
                 fact("label", TONE_PLAIN, "%s", label);
 }
 
+/* After a restore: what the signer's log remembers; the label says so. */
+static enum result show_lost(const struct client *c, const char *serial, json_t *object) {
+        CAD_AUTO(buffer_done) struct buffer names = { 0 };
+
+        if (option_given(c, "pem"))
+                return fail(
+                        REFUSED,
+                        "%s was lost with a database, and only the signer's log knows of it: give its owner a new one; "
+                        "'cactl cert revoke %s' takes it back",
+                        serial, serial);
+        if (c->json) {
+                put_json(object);
+                return DONE;
+        }
+        show_status(c, object);
+        fact("names", TONE_STRONG, "%s", api_texts(object, "names", &names));
+        fact("serial", TONE_PLAIN, "%s", serial);
+        return DONE;
+}
+
 static enum result show_serial(struct client *c, const char *serial) {
         CAD_AUTO(buffer_done) struct buffer path = { 0 };
         CAD_AUTO(json_free) json_t *object = NULL;
@@ -285,6 +305,8 @@ static enum result show_serial(struct client *c, const char *serial) {
         result = api_get(c, buffer_string(&path), &object);
         if (result != DONE)
                 return result;
+        if (!json_object_get(object, "certificate"))
+                return show_lost(c, serial, object);
         if (certs_from_text(&certs, bytes_of(api_text(object, "certificate")), "the CA's answer",
                             &err) < 0)
                 return fail_error(&err);
