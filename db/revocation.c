@@ -88,7 +88,7 @@ static enum cert_status status_after(enum revocation_reason reason) {
         return reason == REASON_CERTIFICATE_HOLD ? CERT_STATUS_HELD : CERT_STATUS_REVOKED;
 }
 
-/* RFC 5280 §5.3.1: only a hold may be lifted; revocation is final. NULL: it may move. */
+/* RFC 5280 §5.3.1: only a hold may be lifted; revocation is final, but for its reason: is_learned_later(). NULL: it may move. */
 static const struct {
         enum error_code code;
         const char *why;
@@ -135,6 +135,12 @@ static int read_state(struct store_tx *tx, struct bytes serial, struct revocatio
         memcpy(ret->spki, spki.data, STORE_HASH_SIZE);
         ret->issuer = sqlite3_column_int64(s, 5);
         return 0;
+}
+
+/* What is learned later about a key is said of it: who relies on the CRL should know, and the key is not to be certified again. */
+static bool is_learned_later(const struct revocation_state *state, enum revocation_reason reason) {
+        return state->status == CERT_STATUS_REVOKED && reason == REASON_KEY_COMPROMISE &&
+                state->reason != REASON_KEY_COMPROMISE;
 }
 
 static int check_move(const struct revocation_state *state, enum cert_status to,
@@ -186,13 +192,14 @@ static int remember_key(struct store_tx *tx, const uint8_t spki[STORE_HASH_SIZE]
 
 static void count_move(struct store_counters *more, enum cert_status from, enum cert_status to) {
         more->held += (to == CERT_STATUS_HELD) - (from == CERT_STATUS_HELD);
-        more->revoked += to == CERT_STATUS_REVOKED;
+        more->revoked += (to == CERT_STATUS_REVOKED) - (from == CERT_STATUS_REVOKED);
 }
 
 int tx_revoke(struct store_tx *tx, struct bytes serial, enum revocation_reason reason, int64_t at,
               struct error *err) {
         struct revocation_state state = { 0 };
         enum cert_status to = status_after(reason);
+        bool learned;
 
         if (!revocation_reason_name(reason))
                 return error_set_field(err, ERR_REASON_INVALID, "reason",
@@ -201,8 +208,11 @@ int tx_revoke(struct store_tx *tx, struct bytes serial, enum revocation_reason r
                 return error_set(err, ERR_NOT_FOUND,
                                  "there is no certificate with a serial of %zu octets",
                                  serial.size);
-        if (read_state(tx, serial, &state, err) < 0 || check_move(&state, to, serial, err) < 0 ||
-            write_state(tx, state.id, to, reason, at, err) < 0 ||
+        if (read_state(tx, serial, &state, err) < 0)
+                return -1;
+        learned = is_learned_later(&state, reason);
+        if ((!learned && check_move(&state, to, serial, err) < 0) ||
+            write_state(tx, state.id, to, reason, learned ? state.revoked_at : at, err) < 0 ||
             crl_note_change(tx, state.issuer, err) < 0)
                 return -1;
         if (reason == REASON_KEY_COMPROMISE && remember_key(tx, state.spki, serial, at, err) < 0)

@@ -12,6 +12,7 @@ from csrs import csr, dns
 
 FINAL = ["unspecified", "key_compromise", "ca_compromise", "affiliation_changed", "superseded", "cessation_of_operation",
          "privilege_withdrawn", "aa_compromise"]
+OTHERS = [reason for reason in FINAL if reason != "key_compromise"]
 PROBLEM = "urn:cad:problem:"
 
 
@@ -50,10 +51,21 @@ def test_each_reason_is_kept_and_final(ca, reason):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", answer["revoked_at"])
     when = datetime.datetime.strptime(answer["revoked_at"], "%Y-%m-%dT%H:%M:%SZ")
     assert abs((datetime.datetime.utcnow() - when).total_seconds()) < 30
-    for again in FINAL + ["certificate_hold", "remove_from_crl"]:
+    for again in {*OTHERS, "certificate_hold", "remove_from_crl", reason}:
         problem = refused(revoke(ca, serial, again), "already-revoked", 409)
         assert reason in problem["detail"] and answer["revoked_at"] in problem["detail"]
     assert state(ca, serial) == answer
+
+
+def test_that_a_key_was_stolen_may_be_learned_later(ca):
+    """It is revoked since it was revoked; now everybody knows why, and nobody gets a certificate for that key."""
+    key = csrs.EcKey()
+    serial = issue(ca, key)
+    before = revoke(ca, serial, "superseded").expect(200).json
+    after = revoke(ca, serial, "key_compromise").expect(200).json
+    assert after == {**before, "reason": "key_compromise"} == state(ca, serial)
+    assert "key_compromise" in refused(revoke(ca, serial, "key_compromise"), "already-revoked", 409)["detail"]
+    assert ca.issue(csr(key, names=[dns("nas.lan")])).status >= 400
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"reason":null}'])
@@ -143,7 +155,7 @@ def test_all_certificates_of_a_key_block_it(ca):
 def test_of_twenty_at_once_one_revokes(ca):
     serial = issue(ca)
     with concurrent.futures.ThreadPoolExecutor(15) as pool:
-        answers = list(pool.map(lambda number: revoke(ca, serial, FINAL[number % len(FINAL)]), range(20)))
+        answers = list(pool.map(lambda number: revoke(ca, serial, OTHERS[number % len(OTHERS)]), range(20)))
     won = [answer.json for answer in answers if answer.expect(200, 409, 429).status == 200]
     assert len(won) == 1 and state(ca, serial)["reason"] == won[0]["reason"]
 

@@ -492,7 +492,11 @@ static const struct {
           CERT_STATUS_HELD, 0, 1 },
         { "revocation is final", REASON_SUPERSEDED, REASON_REMOVE_FROM_CRL, ERR_ALREADY_REVOKED,
           CERT_STATUS_REVOKED, 1, 0 },
-        { "once is enough", REASON_UNSPECIFIED, REASON_KEY_COMPROMISE, ERR_ALREADY_REVOKED,
+        { "once is enough", REASON_UNSPECIFIED, REASON_SUPERSEDED, ERR_ALREADY_REVOKED,
+          CERT_STATUS_REVOKED, 1, 0 },
+        { "a stolen key is known once", REASON_KEY_COMPROMISE, REASON_KEY_COMPROMISE,
+          ERR_ALREADY_REVOKED, CERT_STATUS_REVOKED, 1, 0 },
+        { "a stolen key stays one", REASON_KEY_COMPROMISE, REASON_UNSPECIFIED, ERR_ALREADY_REVOKED,
           CERT_STATUS_REVOKED, 1, 0 },
         { "no way back to a hold", REASON_SUPERSEDED, REASON_CERTIFICATE_HOLD, ERR_ALREADY_REVOKED,
           CERT_STATUS_REVOKED, 1, 0 },
@@ -520,6 +524,26 @@ START_TEST(certificates_move_only_as_rfc5280_allows) {
                          moves_of[_i].status == CERT_STATUS_VALID     ? 0
                                  : moves_of[_i].second_is == ERR_NONE ? 1600
                                                                       : 1500);
+}
+END_TEST
+
+START_TEST(that_a_key_was_stolen_may_be_learned_after_the_revocation) {
+        CAD_AUTO(cert_row_free) struct cert_row *row = NULL;
+        struct store_counters counters = { 0 };
+        struct spki_use use = { 0 };
+        struct error err = { 0 };
+        struct made m;
+
+        put_many(0, 3, 0);
+        ck_ok(revoke_one(1, REASON_SUPERSEDED, 1500, &err), err);
+        ck_ok(revoke_one(1, REASON_KEY_COMPROMISE, 1600, &err), err);
+        ck_ok(store_get_certificate(fixture_store, make(&m, 1)->serial, &row, &err), err);
+        ck_assert_int_eq(row->reason, REASON_KEY_COMPROMISE);
+        ck_assert_int_eq(row->revoked_at, 1500); /* since then it was not to be relied on */
+        ck_ok(store_counters(fixture_store, &counters, &err), err);
+        ck_assert_int_eq(counters.revoked, 1);
+        ck_ok(store_spki_use(fixture_store, m.row.spki, true, &use, &err), err);
+        ck_assert(use.compromised);
 }
 END_TEST
 
@@ -1071,6 +1095,7 @@ int main(void) {
         tcase_add_loop_test(rows, the_newest_certificate_of_a_key_is_found_across_buckets, 0, 8);
         tcase_add_loop_test(rows, certificates_move_only_as_rfc5280_allows, 0,
                             ARRAY_SIZE(moves_of));
+        tcase_add_test(rows, that_a_key_was_stolen_may_be_learned_after_the_revocation);
         tcase_add_test(rows,
                        what_is_not_on_hold_cannot_be_lifted_and_what_is_not_there_not_revoked);
         tcase_add_test(rows, a_compromised_key_is_remembered_and_others_are_not);
