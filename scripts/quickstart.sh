@@ -91,6 +91,18 @@ endpoint() {
         sed -n "s/^ *\"$1\": \"\(.*\)\",*\$/\1/p" "$endpoints"
 }
 
+# Where cad is installed, its users are there, and one that root starts works as them.
+check_reach() {
+        local user
+        [ "$(id -u)" -eq 0 ] || return 0
+        for user in cad cad-signer; do
+                getent passwd "$user" >/dev/null || return 0
+        done
+        setpriv --reuid=cad-signer --regid=cad-signer --clear-groups test -x "$cad_build/daemon/cad-signer" ||
+                die "cad is installed here, and what root starts works as its user cad-signer, who cannot reach $cad_root: run this as" \
+                        "another user, or from a copy of this tree in /srv; the installed one is started by 'systemctl start cad'"
+}
+
 start_cad() {
         local pid offset
         if pid=$(running_pid); then
@@ -244,6 +256,7 @@ main() {
                 tail -n 25 "$build_log" >&2
                 die "the build failed; all of it is in $build_log"
         fi
+        check_reach
         start_cad
         issue_certificate
         prove_by_handshake
