@@ -462,6 +462,18 @@ def test_wrong_usage_ends_with_2(device, words, why):
     assert not (device.conf / "certs").exists() or not device.certs()
 
 
+def test_the_guide_s_hook_does_its_part_and_fails_for_no_other_certificate(tmp_path):
+    guide = pathlib.Path(__file__).parents[2] / "docs/guides/enroll.md"
+    script, called = tmp_path / "50-mqtt", tmp_path / "called"
+    script.write_text(re.search(r"^```\n(#!/bin/sh\n.*?)^```$", guide.read_text(), re.MULTILINE | re.DOTALL)[1])
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    for folder in ("nas.lan", "mqtt.lan"):
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CACTL_FOLDER": f"/etc/cad/certs/{folder}"}
+        assert subprocess.run(["sh", script], env=env, timeout=10).returncode == 0, folder
+    assert called.read_text() == "reload mosquitto\n"
+
+
 def test_a_hook_that_fails_is_shown_and_tried_again(ca, device):
     broken = hook(device, "20-broken", "echo it is the cable\nexit 3\n")
     hook(device, "30-late", f"echo ran > {device.base}/late\n")
