@@ -293,8 +293,8 @@ const struct command cmd_backup = {
         .name = "backup",
         .args = "FILE",
         .args_max = 2,
-        .help = "a consistent copy of the store while it runs, or a rehearsal with one",
-        .more = "A backup holds the store and the CA's certificates; keys only with --with-keys, which is for root, and always "
+        .help = "A copy of the CA's database while it runs, or a rehearsal with one",
+        .more = "A backup holds the database and the CA's certificates; keys only with --with-keys, which is for root, and always "
                 "encrypted. 'cactl backup verify FILE' restores it into a temporary folder, opens it, and checks the chain and the audit.",
         .options = backup_options,
         .run = backup_run,
@@ -314,7 +314,7 @@ const struct command cmd_restore = {
         .args = "FILE",
         .args_min = 1,
         .args_max = 1,
-        .help = "put a backup back where there is no database; cad is stopped",
+        .help = "Put a backup back where there is no database; cad is stopped",
         .more = "Revocations of the last published CRLs and certificates of the signer's log that the backup does not know are put in. Where "
                 "something is lost it is listed and nothing is done, but with --accept-loss.",
         .options = restore_options,

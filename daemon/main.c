@@ -476,6 +476,8 @@ static int command_help(int argc, char **argv) {
                 "           [--intermediate-validity 5y] [--passphrase-file FILE | --ask-passphrase]\n"
                 "           [--root-cert FILE --root-key FILE] [--public-url http://NAME[:PORT]] [--again]\n"
                 "      make the CA with choices of your own\n"
+                "  cad restore FILE [--check] [--accept-loss] [--passphrase-file FILE]\n"
+                "      put a backup back; `cactl restore` and `cactl backup verify` run it\n"
                 "  cad clock accept      the signer's time mark is wrong, the clock is right\n"
                 "  cad check-config      read the configuration and say what is wrong with it\n"
                 "\n"

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import tempfile
@@ -206,6 +207,17 @@ def test_where_the_signer_has_a_folder_of_its_own_the_state_is_the_service_s(pla
     place.write("[Signer]\nStateDir=/var/lib/cad-signer\n")
     done = cadtest.run(["check-config", "--config", place.conf, *extra], env={**cadtest.environment(), "HOME": "/root", "XDG_STATE_HOME": "/x"})
     assert done.returncode == 0 and f"state in {state}, socket {state}/cad.sock," in done.stdout, done
+
+
+@pytest.mark.parametrize("source, page", [("daemon/config.c", "cad.conf.5"), ("daemon/signer/main.c", "cad-signer.8"),
+                                          ("lib/pki/profile.c", "cad-profile.5")])
+def test_every_setting_is_in_its_man_page(source, page):
+    project = pathlib.Path(__file__).parents[2]
+    man = (project / f"docs/man/{page}.scd").read_text()
+    rows = re.findall(r'^ +\{ "([A-Z]\w+)", "([A-Z]\w+)",', (project / source).read_text(), re.MULTILINE)
+    assert len(rows) >= 3
+    for section, setting in rows:
+        assert re.search(rf"\[{section}\](?:(?!^# )[\s\S])*?\*{setting}=\*", man, re.MULTILINE | re.IGNORECASE), (section, setting)
 
 
 # -- Read anew ---------------------------------------------------------------------------------
