@@ -39,7 +39,7 @@ static void certificate_path(struct buffer *out, const char *serial) {
 
 static const struct option list_options[] = {
         { "name", "NAME", "for this name, or *.SUFFIX" },
-        { "status", "STATUS", "valid, expired or revoked" },
+        { "status", "STATUS", "valid, held, expired or revoked" },
         { "profile", "PROFILE", "of this profile" },
         { "expires-before", "WHEN", "2027-01-31, a time, or 30d from now" },
         { "issued-after", "WHEN", "2027-01-31, a time, or 30d ago" },

@@ -285,10 +285,10 @@ static enum result check_arguments(const struct client *c) {
         const char *gap = command->group ? " " : "", *group = command->group ? command->group : "";
 
         if (c->args_count < command->args_min || c->args_count > command->args_max)
-                return fail(WRONG_USAGE, "%s: write cactl %s%s%s %s",
+                return fail(WRONG_USAGE, "%s: write cactl %s%s%s%s%s",
                             c->args_count < command->args_min ? "something is missing"
                                                               : "that is one word too many",
-                            group, gap, command->name, command->args);
+                            group, gap, command->name, *command->args ? " " : "", command->args);
         if (option_given(c, "socket") && option_given(c, "url"))
                 return fail(WRONG_USAGE, "--socket and --url are two ways to one CA: give one");
         if (global_option_value(c, "root") && global_option_value(c, "fingerprint") &&

@@ -337,6 +337,9 @@ static int read_files(struct config *config, struct error *err) {
         name = name ? name + 1 : config->config_file ? config->config_file : CONFIG_FILE;
         if (settings_read(dir_fd, name, config_settings, config, &missing) < 0 &&
             (missing.code != ERR_NOT_FOUND || config->config_file)) {
+                if (missing.code == ERR_NOT_FOUND)
+                        return error_set(err, ERR_NOT_FOUND, "--config: %s is not there",
+                                         config->config_file);
                 *err = missing;
                 return -1;
         }

@@ -74,7 +74,7 @@ static int take_words(struct restore *r, const char *const *words, struct error 
                 else
                         r->file = words[i];
         }
-        return r->file ? 0 : error_set(err, ERR_USAGE, "which backup? cad restore FILE");
+        return r->file ? 0 : error_set(err, ERR_USAGE, "which backup? name its FILE");
 }
 
 static bool has_check(int argc, char **argv) {

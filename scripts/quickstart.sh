@@ -161,6 +161,7 @@ prove_by_handshake() {
         local until=$((SECONDS + 10)) port=
         proof=$(mktemp -d)
         awk '/BEGIN CERTIFICATE/ { n++ } n > 1' "$certificate" >"$proof/chain.pem"
+        : >"$proof/server.log"          # the loop below may look before the server has opened it
         timeout 60 openssl s_server -accept 127.0.0.1:0 -cert "$certificate" -key "$key" \
                 -cert_chain "$proof/chain.pem" -www </dev/null >"$proof/server.log" 2>&1 9>&- &
         server=$!

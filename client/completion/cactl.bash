@@ -8,7 +8,7 @@ _cactl_values() {
                 if [ "$command" = "request list" ]; then
                         echo waiting approved denied expired all
                 else
-                        echo valid expired revoked
+                        echo valid held expired revoked
                 fi
                 ;;
         --reason)

@@ -504,7 +504,7 @@ def test_controls_in_answers_never_reach_the_terminal(fake):
 ])
 def test_wrong_usage_ends_with_2_and_one_line(words, why, tmp_path):
     done = expect(USAGE, *words, cwd=tmp_path)
-    assert why in one_line(done.stderr) and done.stdout == ""
+    assert why in one_line(done.stderr) and done.stdout == "" and not done.stderr.endswith(" \n")
     assert os.listdir(tmp_path) == []
 
 

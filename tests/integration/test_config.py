@@ -115,7 +115,7 @@ def test_a_start_is_refused_as_the_check_is(place):
 
 
 def test_a_file_that_was_named_must_be_there(place):
-    place.refused("cad.conf", "not there")
+    place.refused("cad.conf", f"{place.conf} is not there")
     done = cadtest.run(["check-config", "--config", place.base / "nowhere" / "cad.conf", "--state-dir", place.state])
     assert done.returncode == 1 and "nowhere" in done.stderr
 
