@@ -1,16 +1,14 @@
 /*
  * Health: a row a check, the gravest of them counts, and what ends first is told. The signer is played.
  */
-#include "issued-fixture.h"
+#include "authority-fixture.h"
 
 #include <pthread.h>
 
 #include "daemon/authority/health.h"
 #include "daemon/authority/internal.h"
-#include "fake-signer.h"
 #include "lib/base/log.h"
 
-#define SOON_MS 5000
 #define YEAR (365 * DAY)
 
 static struct {
@@ -40,22 +38,12 @@ static void no_log(enum log_level level, const char *text, const struct log_fiel
 }
 
 static void set_up(void) {
-        static uint8_t frame[SIGNER_FRAME_MAX];
-        struct profile_set *own = NULL;
-        struct sign_hello hello;
         struct error err = { 0 };
-        int ends[2];
 
         log_set_sink(no_log);
         memset(&fake, 0, sizeof(fake));
         issued_setup();
-        ck_ok(profiles_load(-1, NULL, &own, &err), err);
-        ck_ok(authority_new(own, access_list_new(), &authority, &err), err);
-        fake_pair(ends);
-        ca_hello(ca, &hello);
-        fake_send(ends[1], sign_hello_encode(frame, 0, &hello));
-        fake.fd = ends[1];
-        ck_ok(authority_attach_signer(authority, ends[0], SOON_MS, &err), err);
+        authority = authority_attached(&fake.fd);
         ck_ok(authority_open_store(authority, scratch.fd, 0, &err), err);
 }
 

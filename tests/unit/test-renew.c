@@ -2,7 +2,7 @@
  * Renewal: who may, which certificates, what stays and what is of today, and when it is advised. The signer is played; the
  * clock is moved by the tests.
  */
-#include "issued-fixture.h"
+#include "authority-fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,7 +11,6 @@
 
 #include "daemon/authority/internal.h"
 #include "daemon/authority/renew.h"
-#include "fake-signer.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 #include "lib/pki/dn.h"
@@ -75,23 +74,13 @@ static void no_log(enum log_level level, const char *text, const struct log_fiel
 }
 
 static void set_up(void) {
-        static uint8_t frame[SIGNER_FRAME_MAX];
-        struct profile_set *own = NULL;
-        struct sign_hello hello;
         struct error err = { 0 };
-        int ends[2];
 
         log_set_sink(no_log);
         memset(&fake, 0, sizeof(fake));
         atomic_store(&later_s, 0);
         issued_setup();
-        ck_ok(profiles_load(-1, NULL, &own, &err), err);
-        ck_ok(authority_new(own, access_list_new(), &authority, &err), err);
-        fake_pair(ends);
-        ca_hello(ca, &hello);
-        fake_send(ends[1], sign_hello_encode(frame, 0, &hello));
-        fake.fd = ends[1];
-        ck_ok(authority_attach_signer(authority, ends[0], SOON_MS, &err), err);
+        authority = authority_attached(&fake.fd);
         ck_assert_int_eq(pthread_create(&fake.thread, NULL, fake_thread, NULL), 0);
         ck_ok(authority_open_store(authority, scratch.fd, 0, &err), err);
 }

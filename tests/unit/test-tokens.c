@@ -2,7 +2,7 @@
  * Tokens of the authority, with a signer that is played: who is let in, what a token could get and does get, and that many callers with
  * one use get one certificate.
  */
-#include "issued-fixture.h"
+#include "authority-fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,7 +11,6 @@
 #include "daemon/authority/pairing.h"
 #include "daemon/authority/tokens.h"
 #include "daemon/authority/wall_clock.h"
-#include "fake-signer.h"
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 
@@ -86,23 +85,13 @@ static void *signer_run(void *unused) {
 }
 
 static void set_up(void) {
-        static uint8_t frame[SIGNER_FRAME_MAX];
-        struct profile_set *own = NULL;
-        struct sign_hello hello;
         struct error err = { 0 };
-        int ends[2];
 
         log_set_sink(keep_log);
         atomic_store(&signed_count, 0);
         atomic_store(&clock_is_wrong, false);
         issued_setup();
-        ck_ok(profiles_load(-1, NULL, &own, &err), err);
-        ck_ok(authority_new(own, access_list_new(), &authority, &err), err);
-        fake_pair(ends);
-        signer_fd = ends[1];
-        ca_hello(ca, &hello);
-        fake_send(signer_fd, sign_hello_encode(frame, 0, &hello));
-        ck_ok(authority_attach_signer(authority, ends[0], SOON_MS, &err), err);
+        authority = authority_attached(&signer_fd);
         ck_assert_int_eq(pthread_create(&signer_thread, NULL, signer_run, NULL), 0);
         ck_ok(authority_open_store(authority, scratch.fd, 0, &err), err);
 }
