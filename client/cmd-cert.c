@@ -278,12 +278,6 @@ static void show_status(const struct client *c, const json_t *object) {
 static enum result show_lost(const struct client *c, const char *serial, json_t *object) {
         CAD_AUTO(buffer_done) struct buffer names = { 0 };
 
-        if (option_given(c, "pem"))
-                return fail(
-                        REFUSED,
-                        "%s was lost with a database, and only the signer's log knows of it: give its owner a new one; "
-                        "'cactl cert revoke %s' takes it back",
-                        serial, serial);
         if (c->json) {
                 put_json(object);
                 return DONE;
@@ -305,10 +299,9 @@ static enum result show_serial(struct client *c, const char *serial) {
         result = api_get(c, buffer_string(&path), &object);
         if (result != DONE)
                 return result;
-        if (!json_object_get(object, "certificate"))
+        if (!json_object_get(object, "certificate") && !option_given(c, "pem"))
                 return show_lost(c, serial, object);
-        if (certs_from_text(&certs, bytes_of(api_text(object, "certificate")), "the CA's answer",
-                            &err) < 0)
+        if (issued_of_row(object, serial, &certs, &err) < 0)
                 return fail_error(&err);
         if (option_given(c, "pem")) {
                 certs_put_pem(&certs);

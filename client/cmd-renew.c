@@ -80,8 +80,7 @@ static enum result target_of_serial(struct client *c, struct renewing *r) {
         result = api_get(c, buffer_string(&path), &object);
         if (result != DONE)
                 return result;
-        if (certs_from_text(&r->certs, bytes_of(api_text(object, "certificate")), "the CA's answer",
-                            &err) < 0)
+        if (issued_of_row(object, r->serial, &r->certs, &err) < 0)
                 return fail_error(&err);
         return read_certificate(r, "the CA's answer");
 }

@@ -36,6 +36,16 @@ int issued_read(const json_t *answer, struct issued *ret, struct error *err) {
         return 0;
 }
 
+int issued_of_row(const json_t *row, const char *serial, struct certs *ret, struct error *err) {
+        if (!json_object_get(row, "certificate"))
+                return error_set(
+                        err, ERR_NOT_FOUND,
+                        "%s was lost with a database, and only the signer's log knows of it: give its owner a new one; "
+                        "'cactl cert revoke %s' takes it back",
+                        serial, serial);
+        return certs_from_text(ret, bytes_of(api_text(row, "certificate")), "the CA's answer", err);
+}
+
 int issued_check_key(const struct issued *issued, struct bytes spki, struct error *err) {
         if (bytes_equal(issued->cert.spki, spki))
                 return 0;

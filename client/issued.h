@@ -24,6 +24,13 @@ CAD_CLEANUP_DONE(struct issued, issued_done)
 /** issued_read() - read `certificate` and `chain` of an answer. @err: ERR_BODY_MALFORMED */
 int issued_read(const json_t *answer, struct issued *ret, struct error *err);
 
+/**
+ * issued_of_row() - the certificate in what the CA says of @serial; @err as certs_from_text()
+ *
+ * A restore brings back some of which only the signer's log knew: without a certificate, and refused in words.
+ */
+int issued_of_row(const json_t *row, const char *serial, struct certs *ret, struct error *err);
+
 /** issued_check_key() - it holds this public key. @err: ERR_SIGNER_WRONG */
 int issued_check_key(const struct issued *issued, struct bytes spki, struct error *err);
 

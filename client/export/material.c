@@ -10,6 +10,7 @@
 #include "api.h"
 #include "ask.h"
 #include "files.h"
+#include "issued.h"
 #include "lib/base/text.h"
 #include "output.h"
 
@@ -79,8 +80,7 @@ static enum result from_serial(struct client *c, const char *serial, struct mate
         result = api_get(c, path, &object);
         if (result != DONE)
                 return result;
-        if (certs_from_text(&m->leaf, bytes_of(api_text(object, "certificate")), "the CA's answer",
-                            &err) < 0 ||
+        if (issued_of_row(object, serial, &m->leaf, &err) < 0 ||
             cert_read(buffer_bytes(&m->leaf.der[0]), &m->cert, &err) < 0)
                 return fail_error(&err);
         if (strcmp(api_text(object, "status"), "valid") != 0)

@@ -418,7 +418,8 @@ def test_a_hold_and_a_lost_name_with_commas_come_back_whole(tmp_path):
         assert shown["status"] == "held" and "certificate" not in shown
         told = good(cactl(daemon, "cert", "show", held)).stdout
         assert all(word in told for word in ("held", "held.lan, other.lan, third.lan", "restored from the signer's log")), told
-        refused(cactl(daemon, "cert", "show", held, "--pem"), "lost with a database", f"cactl cert revoke {held}")
+        for words in (("show", held, "--pem"), ("export", held), ("renew", held)):
+            refused(cactl(daemon, "cert", *words), "lost with a database", f"cactl cert revoke {held}")
         assert "lost" in daemon.get(f"/v1/certificates/{held}.pem").expect(404).json["detail"]
         revoke(daemon, held, "remove_from_crl")
 
