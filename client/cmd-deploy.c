@@ -385,9 +385,8 @@ static enum result backups_of(const struct client *c, const char *target, struct
                 if (backup_manifest(fd, ids.ids[i], &manifest, &err) < 0)
                         return fail_error(&err);
                 (void) json_object_set_new(manifest, "id", json_string(ids.ids[i]));
-                if (c->json)
-                        (void) json_array_append(all, manifest);
-                else
+                (void) json_array_append(all, manifest);
+                if (!c->json)
                         backup_row(table, target, ids.ids[i], manifest);
         }
         return DONE;
@@ -417,6 +416,9 @@ static enum result backups_run(struct client *c) {
                 put_json(all);
         else
                 table_print(table);
+        if (result == DONE && json_array_size(all) == 0)
+                say(c, "nothing was replaced%s%s so far", c->args_count ? " for " : "",
+                    c->args_count ? c->args[0] : "");
         return result;
 }
 

@@ -673,6 +673,7 @@ def test_any_backup_can_be_brought_back_and_that_can_be_taken_back(place, ca, ne
     assert [row.get("certificate", {}).get("names") for row in rows] == ["n1.lan", "n0.lan", None]
     table = place.cactl("backups").stdout
     assert "nothing was there" in table and "n0.lan" in table and rows[1]["id"] in table
+    assert "nothing was replaced for wbe" in place.cactl("backups", "wbe").stderr
     place.cactl("restore", "web", rows[1]["id"])
     assert place.holds(several[0], *PAIR)
     place.cactl("restore", "web")
