@@ -362,14 +362,17 @@ static void model_revoke(struct model *m) {
                          to = reason == REASON_REMOVE_FROM_CRL ? CERT_STATUS_VALID
                 : reason == REASON_CERTIFICATE_HOLD            ? CERT_STATUS_HELD
                                                                : CERT_STATUS_REVOKED;
-        bool allowed = from != CERT_STATUS_REVOKED && from != to;
+        bool learned = from == CERT_STATUS_REVOKED && reason == REASON_KEY_COMPROMISE &&
+                m->at[n].reason != REASON_KEY_COMPROMISE;
+        bool allowed = learned || (from != CERT_STATUS_REVOKED && from != to);
         struct error err = { 0 };
 
         ck_assert_int_eq(revoke_one(n, reason, m->now, &err), allowed ? 0 : -1);
         if (!allowed)
                 return;
         m->at[n].status = to;
-        m->at[n].revoked_at = m->now;
+        if (!learned)
+                m->at[n].revoked_at = m->now;
         m->at[n].reason = reason;
 }
 
