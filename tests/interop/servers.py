@@ -21,6 +21,7 @@ import pytest
 from tlsserver import answers, free_port
 
 START_S, STOP_S, SHOW_S = 20, 10, 10
+STEADY = 5      # connections, in a row
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
@@ -252,13 +253,15 @@ class Server:
             return None
 
     def comes_to_show(self, der):
-        """Wait until new connections get this certificate: most reload in their own time."""
-        limit = time.monotonic() + SHOW_S
+        """Wait until new connections get this certificate, one like the other: most reload in their own time, and for a moment
+        an old worker may still take one."""
+        limit, in_a_row = time.monotonic() + SHOW_S, 0
         while True:
-            if self.presents() == der:
+            in_a_row = in_a_row + 1 if self.presents() == der else 0
+            if in_a_row == STEADY:
                 return
             assert self.process.poll() is None and time.monotonic() < limit, self.log()
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def options(self):
         """What cactl has to be told, as it is not Debian's own instance."""
