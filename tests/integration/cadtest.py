@@ -15,6 +15,7 @@ With CAD_CHECK_OPENAPI=1 every answer is held against docs/openapi.yaml, in what
 Every wait here is bounded, and only processes that were started here are ever signalled.
 """
 
+import atexit
 import contextlib
 import functools
 import http.client
@@ -73,10 +74,16 @@ def listen_args(tcp=False):
     return ["--https", where, "--http", where]
 
 
+# What a program that is killed leaves in its temporary folder goes with the tests.
+SCRATCH = tempfile.mkdtemp(prefix="cad-scratch-")
+os.chmod(SCRATCH, 0o1777)
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+
+
 def environment():
     """Nothing of ours but the sanitizers' options."""
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **{name: os.environ.get(name, options)
-                                                        for name, options in SANITIZERS.items()}}
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TMPDIR": SCRATCH,
+            **{name: os.environ.get(name, options) for name, options in SANITIZERS.items()}}
 
 
 class Answer:

@@ -102,7 +102,7 @@ class Machine:
         home = {ANNA: "/home/anna", BOB: "/home/bob"}.get(uid, "/root")
         done = subprocess.run(["nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *(["chroot", self.root] if inside else []), *who,
                                *map(str, args)],
-                              env={**cadtest.environment(), "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+                              env={**cadtest.environment(), "TMPDIR": "/tmp", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
                                    "HOME": home if inside else "/nowhere", **(env or {})},
                               capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120, **more)
         assert not cadtest.REPORTS.search(done.stderr), done.stderr
