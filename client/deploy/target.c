@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cad-build.h"
 #include "lib/base/file.h"
@@ -190,13 +191,36 @@ int target_check(struct target *t, struct error *err) {
 
 /* ---- reading and making ---- */
 
+/* Whoever may write one has their command run by who we are: as with hooks, only that root's own group may. */
+static int check_writers(const char *path, struct error *err) {
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return errno == ENOENT ? 0 : error_errno(err, errno, "cannot look at %s", path);
+        if ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & S_IWOTH) &&
+            (!(st.st_mode & S_IWGRP) || st.st_gid == 0))
+                return 0;
+        return error_set(
+                err, ERR_FILE_UNSAFE,
+                "%s names commands that are run: it has to belong to root or to uid %u and be writable by nobody else: chmod go-w %s",
+                path, (unsigned) geteuid(), path);
+}
+
+static void folder_of_targets(struct buffer *out) {
+        buffer_format(out, "%s/deploy.d", target_conf_folder());
+}
+
 int target_load(const char *name, struct target *ret, struct error *err) {
-        CAD_AUTO(buffer_done) struct buffer path = { 0 };
+        CAD_AUTO(buffer_done) struct buffer path = { 0 }, folder = { 0 };
         struct error wrong = { 0 };
 
         if (target_name_check(name, err) < 0)
                 return -1;
         path_of(name, &path);
+        folder_of_targets(&folder);
+        if (check_writers(buffer_string(&folder), err) < 0 ||
+            check_writers(buffer_string(&path), err) < 0)
+                return -1;
         if (settings_read(AT_FDCWD, buffer_string(&path), settings, ret, err) < 0)
                 return -1;
         memcpy(ret->name, name, strlen(name) + 1);
@@ -271,7 +295,7 @@ int target_save(const struct target *target, struct error *err) {
         if (target_load(target->name, &there, &ignored) == 0 && target_equal(target, &there))
                 return 0;
         path_of(target->name, &path);
-        buffer_format(&folder, "%s/deploy.d", target_conf_folder());
+        folder_of_targets(&folder);
         if (put_target(target, &content, err) < 0)
                 return -1;
         if (folder_make(AT_FDCWD, target_conf_folder(), 0755) < 0)
@@ -319,7 +343,7 @@ int target_list(struct target_names *ret, struct error *err) {
         struct dirent **entries = NULL;
         int count, rc;
 
-        buffer_format(&folder, "%s/deploy.d", target_conf_folder());
+        folder_of_targets(&folder);
         count = scandir(buffer_string(&folder), &entries, is_conf, alphasort);
         if (count < 0)
                 return errno == ENOENT

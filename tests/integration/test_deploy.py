@@ -892,3 +892,15 @@ def test_a_renewed_folder_is_brought_to_all_its_targets_and_to_no_other(place, o
     call("add", "b", mine)
     assert (place.out / "b").read_text() == old.parts["cert"] and place.state_of("b")["source"] == str(mine)
     assert "where to? 'd' is no service" in call("add", "d", mine, expect=USAGE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another group")
+def test_commands_that_others_may_write_are_not_run(deployed):
+    folder = deployed.conf / "deploy.d"
+    for path, mode in ((folder / "web.conf", 0o664), (folder, 0o775), (folder, 0o757)):
+        kept = stat.S_IMODE(path.stat().st_mode)
+        os.chown(path, 0, 1234)
+        path.chmod(mode)
+        assert f"chmod go-w {path}\n" in deployed.refused("web", "--from", deployed.base / "new")
+        path.chmod(kept)
+    deployed.install("web", "--from", deployed.base / "new")
