@@ -86,6 +86,21 @@ static enum result obtain(struct client *c, struct enroll_run *r, bool *ret_wait
         return obtain_finish(c, &r->device, &asked, &issued, &what);
 }
 
+/* What a certificate is made with: one that is there already is not made. */
+static void say_unused(const struct client *c) {
+        static const char *const names[] = { "key",      "profile", "days",
+                                             "validity", "label",   "new-key-at-renewal" };
+        CAD_AUTO(buffer_done) struct buffer given = { 0 };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (option_given(c, names[i]))
+                        buffer_format(&given, "%s--%s", given.size ? ", " : "", names[i]);
+        if (given.size)
+                say(c,
+                    "not looked at: %s, which are for a new certificate; --force makes one with them",
+                    buffer_string(&given));
+}
+
 static enum result enroll(struct client *c, struct enroll_run *r) {
         bool done = false, waits = false;
         enum result result = enroll_take_options(c, r);
@@ -96,6 +111,7 @@ static enum result enroll(struct client *c, struct enroll_run *r) {
                 result = enroll_judge_known(c, r, &done);
         if (result == DONE && done) {
                 asked_drop_answered(&r->device);
+                say_unused(c);
                 say(c, "this is enrolled already:");
         } else {
                 if (result == DONE)

@@ -93,7 +93,10 @@ def test_again_it_only_reports(ca, device):
     for words in (["again.lan"], []):       # by name, and as the host's own: whatever is found
         if words:
             done = device.run("enroll", *words)
-            assert "enrolled already" in good(done) and "again.lan" in done.stdout
+            said = good(done)
+            assert "enrolled already" in said and "again.lan" in done.stdout and "not looked at" not in said
+    said = good(device.run("enroll", "again.lan", "--key", "ed25519", "--validity", "5d", "--profile", "both", "--new-key-at-renewal"))
+    assert "not looked at: --key, --profile, --validity, --new-key-at-renewal, which" in said and "--force" in said
     bad(device.run("enroll", "again.lan", "more.lan"), 1, "other names (again.lan)", "--force")
     done = device.run("--json", "enroll", "again.lan")
     assert json.loads(done.stdout)["serial"] == device.check("again.lan")
