@@ -161,12 +161,33 @@ static void tell_details(const json_t *problem, struct buffer *out) {
                               *field && *id ? ", " : "", *id ? "request " : "", id);
 }
 
+/* The port for plain HTTP knows no path of the API. Its host is where HTTPS is, on a port that is cad's own choice unless it was set. */
+static bool asked_plain_http(const struct client *c, const struct http_answer *answer,
+                             const json_t *problem) {
+        static const char scheme[] = "http://";
+        const char *host = http_place(c);
+        size_t size;
+
+        if (answer->status != 404 || strncmp(host, scheme, sizeof(scheme) - 1) != 0 ||
+            !strstr(api_text(problem, "detail"), "there is nothing at"))
+                return false;
+        host += sizeof(scheme) - 1;
+        size = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+        (void) fail(
+                REFUSED,
+                "%s has only the trust page and CRLs; the API is on HTTPS: --url https://%.*s:" HTTPS_PORT,
+                http_place(c), (int) size, host);
+        return true;
+}
+
 static enum result say_problem(const struct client *c, const struct http_answer *answer,
                                const json_t *problem) {
         CAD_AUTO(buffer_done) struct buffer text = { 0 };
         const char *title = api_text(problem, "title"),
                    *way_out = way_out_of(api_text(problem, "type"));
 
+        if (asked_plain_http(c, answer, problem))
+                return REFUSED;
         buffer_format(&text, "%s", *title ? title : "the CA refused");
         tell_details(problem, &text);
         /* cad's own refusal says who the caller is and what to set */

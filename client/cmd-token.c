@@ -16,7 +16,6 @@
 #include "output.h"
 
 #define LIST_PAGE "100"
-#define HTTPS_PORT "8443"
 #define ENDPOINTS_MAX (64u * 1024) /* bytes */
 #define TOKEN_ID_LENGTH 16
 

@@ -8,6 +8,7 @@
 
 #define ANSWER_MAX (16u * 1024 * 1024) /* bytes of a body; a page of certificates is far below */
 #define HEADER_VALUE_MAX 128
+#define HTTPS_PORT "8443" /* of a cad whose cad.conf names no other */
 
 struct http_request {
         const char *method;

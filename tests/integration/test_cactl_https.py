@@ -218,3 +218,8 @@ def test_an_admin_certificate_is_signed_on_the_box_alone(laptop):
     (laptop.base / "new.csr").write_text(https.csr_pem(ec.generate_private_key(ec.SECP256R1()), "new@home.lan"))
     bad(laptop.there("cert", "sign", "new.csr", "--profile", "admin"), 1, "on the Unix socket alone")
     good(laptop.run("--socket", laptop.ca.socket, "cert", "sign", "new.csr", "--profile", "admin", "--label", "x", "--out", "new.crt"))
+
+
+def test_the_port_for_plain_http_says_where_the_api_is(laptop):
+    url = f"http://127.0.0.1:{https.port(laptop.ca, 'http')}"
+    bad(laptop.run("--url", url, "status"), 1, "only the trust page and CRLs", "--url https://127.0.0.1:8443")
