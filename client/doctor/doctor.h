@@ -28,7 +28,8 @@ struct patient {
 /**
  * patient_read() - URL, HOST:PORT, HOST or FILE
  *
- * A file that is there is one. Else a URL (https, and a few other schemes that begin with TLS), HOST:PORT, or a bare name, for port 443.
+ * A file that is there is one. Else a URL (https, and a few other schemes that begin with TLS), HOST:PORT, or a bare name, for port 443;
+ * what ends like a file of certificates (.pem, .crt, …) or has a slash in it is no server.
  * Return: DONE, or a result after saying what is wrong
  */
 enum result patient_read(const char *text, struct patient *ret);

@@ -82,6 +82,18 @@ static enum result take_url(const char *text, const char *rest, struct patient *
                     (int) scheme, text, place);
 }
 
+/* No top-level domain is called so: who types that means a file. */
+static bool looks_like_file(const char *text) {
+        static const char *const endings[] = { ".pem", ".crt", ".cer", ".der",
+                                               ".p7b", ".p12", ".pfx" };
+        const char *ending = strrchr(text, '.');
+
+        for (size_t i = 0; ending && i < ARRAY_SIZE(endings); i++)
+                if (strcasecmp(ending, endings[i]) == 0)
+                        return true;
+        return !*text || strchr(text, '/');
+}
+
 enum result patient_read(const char *text, struct patient *ret) {
         const char *rest = strstr(text, "://");
 
@@ -92,7 +104,7 @@ enum result patient_read(const char *text, struct patient *ret) {
         }
         if (rest)
                 return take_url(text, rest, ret);
-        if (!*text || strchr(text, '/'))
+        if (looks_like_file(text))
                 return fail(WRONG_USAGE, "%s: there is no such file", *text ? text : "''");
         return take_place(text, text, "443", ret);
 }

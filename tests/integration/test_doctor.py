@@ -681,6 +681,7 @@ def test_no_server_is_exit_code_3(pki):
     (["nas lan:443"], b"no name of a host"), (["a@b:443"], b""), (["nas.lan:99999"], b""), ([""], b"no such file"),
     (["https://user:pw@nas.lan/"], b"write https://"), (["nas.lan:1", "--purpose", "cook"], b"server, client or both"),
     (["nas.lan:1", "--time", "soon"], b"--time soon"), ([], b"something is missing"), (["a", "b"], b"too many"),
+    (["nothere.pem"], b"nothere.pem: there is no such file"), (["NOTHERE.P7B"], b"no such file"),
 ])
 def test_wrong_usage_is_exit_code_2(pki, args, says):
     done = pki.run(*args, root=None)
