@@ -359,9 +359,26 @@ static void put_unchecked(const struct doctor *doctor) {
                 put(TONE_DIM, "  %s", doctor->unchecked[i]);
 }
 
+/* Whoever names root.pem means to have it trusted, and reads findings about a server. One with names in it is a server's own that
+   signed itself: openssl req -x509 marks those as a CA's, too. */
+static void put_of_a_ca(const struct doctor *doctor) {
+        const struct pile *chain = &doctor->sighting.chain;
+        const char *file = doctor->patient.file;
+        struct cert cert;
+
+        if (!file || !chain->count || cert_read(chain->items[0], &cert, /* err= */ NULL) < 0 ||
+            !cert.is_ca || cert.san.size)
+                return;
+        put(TONE_PLAIN,
+            "This is the certificate of a CA, not of a server: 'cactl trust install --root %s' has this machine trust it, 'cactl issue NAME' makes one for a server.",
+            text_equal(file, "-") ? "FILE" : file);
+}
+
 void doctor_report(struct doctor *doctor) {
         CAD_AUTO(buffer_done) struct buffer verdict = { 0 };
 
+        if (!doctor->c->quiet)
+                put_of_a_ca(doctor);
         verdict_text(doctor, &verdict);
         put(tone_of(diagnosis_verdict(doctor->d)), "%s", buffer_string(&verdict));
         if (doctor->c->quiet)

@@ -851,6 +851,13 @@ def test_a_certificate_of_no_server_says_so(pki, tmp_path):
     assert (code, codes(seen)) == (1, {"name-mismatch"}) and "anna@nas.lan" in texts(seen), seen
 
 
+def test_a_file_of_a_ca_says_whose_it_is_first(pki, good, tmp_path):
+    (tmp_path / "leaf.pem").write_bytes(pem(good[0], pki.middle.certificate))
+    first = pki.run(pki.root_file, root=None).stdout.decode().splitlines()[0]
+    assert "certificate of a CA" in first and f"cactl trust install --root {pki.root_file}" in first and "cactl issue NAME" in first
+    assert b"certificate of a CA" not in pki.run(tmp_path / "leaf.pem").stdout
+
+
 def test_the_json_has_what_the_guide_promises(pki, tmp_path):
     certificate, key = pki.middle.issue("nas.lan", days=1000)
     with tls_server(tmp_path, [certificate, pki.middle.certificate], key, newest=ssl.TLSVersion.TLSv1_3) as server:
