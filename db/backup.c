@@ -169,14 +169,25 @@ struct backup *backup_close(struct backup *backup) {
         return NULL;
 }
 
+/* What the store says of itself there (cad.db, restore a backup) is not so of a backup. */
+static int unreadable(struct sql_connection *c, const char *path, struct error *err) {
+        int rc = sqlite3_errcode(c->db);
+
+        if ((rc & 0xff) == SQLITE_NOTADB)
+                return error_set(
+                        err, ERR_STORE_FOREIGN,
+                        "%s is no backup of cad's (it is no SQLite database): name a file that 'cactl backup FILE' made",
+                        path);
+        return error_set(err, ERR_STORE_FOREIGN,
+                         "the backup %s cannot be read (%s, code %d): take another backup", path,
+                         sqlite3_errstr(rc), rc);
+}
+
 static int check_kind(struct sql_connection *c, const char *path, struct error *err) {
         int64_t application = 0, version = 0, page_size = 0;
 
-        if (sql_number(c, "PRAGMA application_id", &application, err) < 0) {
-                err->code = ERR_STORE_FOREIGN;
-                return error_set(err, ERR_STORE_FOREIGN, "%s is no backup of cad's: %.200s", path,
-                                 err->text);
-        }
+        if (sql_number(c, "PRAGMA application_id", &application, err) < 0)
+                return unreadable(c, path, err);
         if (application == STORE_APPLICATION_ID)
                 return error_set(
                         err, ERR_STORE_FOREIGN,

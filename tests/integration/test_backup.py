@@ -594,6 +594,12 @@ def test_verify_finds_what_is_wrong_and_leaves_nothing(stopped, tmp_path, label)
     assert os.listdir(tmp) == []
 
 
+def test_what_is_no_backup_at_all_is_called_that(tmp_path):
+    (tmp_path / "hostname").write_text("nas\n")
+    said = refused(bare("backup", "verify", tmp_path / "hostname")).stderr
+    assert "is no backup of cad's" in said and "damaged" not in said and "cad.db" not in said and "cactl backup FILE" in said
+
+
 @pytest.mark.parametrize("label", DAMAGES)
 def test_what_verify_refuses_is_not_restored(stopped, copy, tmp_path, label):
     file = tmp_path / "a.backup"
