@@ -271,13 +271,17 @@ static int check_ca(struct restore *r, struct error *err) {
 
 /* ---- what there is to say ---- */
 
+static const char *plural(uint64_t count) {
+        return count == 1 ? "" : "s";
+}
+
 static void print_info(const struct restore *r) {
         char made[MOMENT_TEXT_MAX];
 
-        (void) printf("backup of the CA %.16s… made at %s: %" PRId64 " certificates, %" PRId64
+        (void) printf("backup of the CA %.16s… made at %s: %" PRId64 " certificate%s, %" PRId64
                       " revoked, %s\n",
                       r->info.ca_id, moment_format(r->info.made_at, made), r->info.counters.issued,
-                      r->info.counters.revoked,
+                      plural((uint64_t) r->info.counters.issued), r->info.counters.revoked,
                       r->info.with_keys ? "with the keys, encrypted" : "without keys");
 }
 
@@ -293,9 +297,9 @@ static int judge_losses(const struct restore *r, struct error *err) {
         losses_unknown(r->losses, &unknown);
         losses_list(r->losses, &lost);
         if (losses_garbled(r->losses))
-                (void) fprintf(stderr,
-                               "%zu lines of the signer's log are not whole, and were left out\n",
-                               losses_garbled(r->losses));
+                (void) fprintf(stderr, "%zu line%s of the signer's log not whole, and left out\n",
+                               losses_garbled(r->losses),
+                               losses_garbled(r->losses) == 1 ? " is" : "s are");
         print_lines(r->accept_loss ? stdout : stderr, "What cannot be known:", &unknown);
         print_lines(
                 r->accept_loss ? stdout : stderr,
@@ -502,9 +506,9 @@ static int put_back(struct restore *r, struct error *err) {
 
         (void) snprintf(
                 detail, sizeof(detail),
-                "a backup made at %s, %zu certificates from the signer's log, open tokens revoked%s",
+                "a backup made at %s, %zu certificate%s from the signer's log, open tokens revoked%s",
                 moment_format(r->info.made_at, made), changes.lost_count,
-                r->accept_loss ? ", losses accepted" : "");
+                plural(changes.lost_count), r->accept_loss ? ", losses accepted" : "");
         changes.event = &event;
         changes.tokens_end_at = moment_now();
         if (act_as_owner(r->state_fd, err) < 0)
@@ -514,11 +518,17 @@ static int put_back(struct restore *r, struct error *err) {
         if (rc < 0)
                 return -1;
         (void) printf(
-                "restored into %s: %zu revocations of the last CRL were not in the backup, %zu certificates came from the "
+                "restored into %s: %zu revocation%s of the last CRL %s not in the backup, %zu certificate%s came from the "
                 "signer's log%s\n",
-                r->config.state_dir, result.revoked, changes.lost_count,
+                r->config.state_dir, result.revoked, plural(result.revoked),
+                result.revoked == 1 ? "was" : "were", changes.lost_count,
+                plural(changes.lost_count),
                 result.unknown ? "; some of the CRL's serials are known to nobody" : "");
-        if (result.tokens)
+        if (result.tokens == 1)
+                (void) puts(
+                        "1 token of the backup was not used up. Whether it was used or revoked since is not known: it is revoked; "
+                        "make a new one (cactl token create)");
+        else if (result.tokens)
                 (void) printf(
                         "%zu tokens of the backup were not used up. Whether they were used or revoked since is not known: they are "
                         "revoked; make new ones (cactl token create)\n",

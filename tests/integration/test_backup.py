@@ -594,6 +594,16 @@ def test_verify_finds_what_is_wrong_and_leaves_nothing(stopped, tmp_path, label)
     assert os.listdir(tmp) == []
 
 
+def test_one_is_no_plural(ca, tmp_path):
+    issue(ca, "one.lan")
+    ca.post("/v1/tokens", {"names": ["one.lan"]}).expect(201)
+    good(cactl(ca, "backup", tmp_path / "a.backup"))
+    ca.stop()
+    lose(ca)
+    said = good(restore(ca.state, tmp_path / "a.backup", "--accept-loss")).stdout
+    assert ": 1 certificate, 0 revoked" in said and "1 token of the backup was not used up" in said, said
+
+
 def test_what_is_no_backup_at_all_is_called_that(tmp_path):
     (tmp_path / "hostname").write_text("nas\n")
     said = refused(bare("backup", "verify", tmp_path / "hostname")).stderr
