@@ -34,7 +34,8 @@
 #include "lib/base/text.h"
 
 #define EXIT_USAGE 2
-#define LOCK_PATIENCE_MS 3000 /* less than cad waits for a hello */
+#define SERVICE_STATE_DIR "/var/lib/cad" /* StateDirectory= of cad.service */
+#define LOCK_PATIENCE_MS 3000            /* less than cad waits for a hello */
 #define LOCK_RETRY_MS 5
 
 /* What the command line says; all commands share it. */
@@ -280,13 +281,26 @@ static int lock_place(struct session *s, struct error *err) {
         return 0;
 }
 
-static int open_place(struct session *s, struct error *err) {
+/* Who runs `cad init` as themselves is sent to the installed CA's folder. */
+static int say_whose_folder(const char *state_dir, struct error *err) {
+        struct error first = *err;
+
+        if (geteuid() == 0 || first.code != ERR_IO || access(state_dir, R_OK | W_OK | X_OK) == 0 ||
+            (errno != EACCES && errno != ENOENT))
+                return -1;
+        return error_set(
+                err, first.code,
+                "%.300s: use sudo for the CA of this machine, or give --state-dir DIR and --config FILE of your own",
+                first.text);
+}
+
+static int open_place(struct session *s, bool serves, struct error *err) {
         struct error missing = { 0 };
 
         s->place.store_path = s->o.store_path;
         s->place.state_fd = folder_open(AT_FDCWD, s->o.state_dir, true, err);
         if (s->place.state_fd < 0)
-                return -1;
+                return serves ? -1 : say_whose_folder(s->o.state_dir, err);
         if (s->o.config_dir) {
                 s->place.config_fd = folder_open(AT_FDCWD, s->o.config_dir, false, &missing);
                 if (s->place.config_fd < 0 && missing.code != ERR_NOT_FOUND) {
@@ -317,7 +331,7 @@ static int begin(struct session *s, const struct command *command, int argc, cha
                  struct error *err) {
         if ((command->serves && service_listen_fd(&s->o.listen_fd, err) < 0) ||
             ca_plan_defaults(&s->o.plan, err) < 0 || parse_options(argc, argv, &s->o, err) < 0 ||
-            open_place(s, err) < 0 || read_conf(s, err) < 0 ||
+            open_place(s, command->serves, err) < 0 || read_conf(s, err) < 0 ||
             passphrase_find(s->o.passphrase_path ? s->o.passphrase_path : s->conf.passphrase_path,
                             &s->passphrase, err) < 0)
                 return -1;
@@ -331,15 +345,28 @@ static int begin(struct session *s, const struct command *command, int argc, cha
 
 /* ---- commands ---- */
 
-static void print_made(const struct ca *ca) {
-        CAD_AUTO(buffer_done) struct buffer names = { 0 };
+/* "--state-dir DIR " of cad, whose database is in it; nothing where that is the service's. */
+static void state_option(const char *store_path, struct buffer *out) {
+        const char *slash = store_path ? strrchr(store_path, '/') : NULL;
+        CAD_AUTO(buffer_done) struct buffer folder = { 0 };
+
+        if (!slash)
+                return;
+        buffer_append(&folder, BYTES(store_path, (size_t) (slash - store_path)));
+        if (!text_equal(buffer_string(&folder), SERVICE_STATE_DIR))
+                buffer_format(out, "--state-dir %s ", buffer_string(&folder));
+}
+
+static void print_made(const struct ca *ca, const char *store_path) {
+        CAD_AUTO(buffer_done) struct buffer names = { 0 }, where = { 0 };
         const struct ca_issuer *active = ca_issuer_find(ca, "");
 
         constraints_describe(active->constraints, &names);
+        state_option(store_path, &where);
         (void) printf(
                 "made the CA \"%s\"\n  root SHA-256  %s\n  public URL    %s\n  it issues for %s\n"
-                "A domain of your own is added by `cad init --again --permit-dns NAME`, as long as nothing was issued.\n",
-                ca->name, ca->id, ca->public_url, buffer_string(&names));
+                "A domain of your own is added by `cad init %s--again --permit-dns NAME`, as long as nothing was issued.\n",
+                ca->name, ca->id, ca->public_url, buffer_string(&names), buffer_string(&where));
 }
 
 static int command_init(struct session *s, struct error *err) {
@@ -355,7 +382,7 @@ static int command_init(struct session *s, struct error *err) {
         if (ca_create(&s->place, &s->o.plan, moment_now(), err) < 0 ||
             ca_load(s->place.state_fd, buffer_bytes(&s->passphrase), &ca, err) < 0)
                 return -1;
-        print_made(ca);
+        print_made(ca, s->o.store_path);
         if (s->o.plan.unconstrained)
                 log_warning(
                         "this CA is not name-constrained: whoever trusts it trusts it for every name there is");

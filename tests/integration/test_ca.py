@@ -90,12 +90,21 @@ def constraints(text):
 
 # -- The defaults ------------------------------------------------------------------------------
 
+def test_a_folder_of_somebody_else_has_a_way_out(ca):
+    (ca.state / "mine").mkdir()
+    (ca.state / "mine").chmod(0o500)
+    other = {"user": 65534} if os.geteuid() == 0 else {}
+    done = cadtest.run(["init", "--state-dir", ca.state / "mine"], **other)
+    assert done.returncode == 1 and "sudo" in done.stderr and "--state-dir DIR and --config FILE" in done.stderr, done
+
+
 @pytest.mark.sanitize
 def test_the_default_ca_is_as_promised(ca):
     said = ca.made()
     check_chain(ca)
     root = ca.load("root")
-    assert f"{root.fingerprint(hashes.SHA256()).hex()}" in said and "lan" in said and "--again --permit-dns" in said
+    assert f"{root.fingerprint(hashes.SHA256()).hex()}" in said and "lan" in said
+    assert f"`cad init --state-dir {ca.state} --again --permit-dns NAME`" in said
     for name, key_usage in (("root", "Certificate Sign, CRL Sign"), ("int-1", "Certificate Sign, CRL Sign"), ("int-2", "Certificate Sign, CRL Sign")):
         text = ca.text(name)
         assert "Version: 3 " in text and "ASN1 OID: prime256v1" in text and "ecdsa-with-SHA256" in text
