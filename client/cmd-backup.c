@@ -30,7 +30,7 @@
 static const struct option backup_options[] = {
         { "with-keys", NULL, "as root: the signer's folder, too, its keys encrypted" },
         { "passphrase-file", "FILE",
-          "with --with-keys: the passphrase that keys without one get in the backup" },
+          "with --with-keys: the passphrase that keys without one get in the backup; with verify: the one to try on its keys" },
         { "state-dir", "DIR", "with --with-keys: cad's state folder, where it is not the default" },
         { "config", "FILE", "with --with-keys: cad's configuration, where it is not the default" },
         { "scheduled", NULL,
@@ -86,6 +86,8 @@ static size_t pass_on(const struct client *c, const char *name, char *dashed, si
         return at;
 }
 
+#define PASSED_PLACES 2 /* the first of what is passed on */
+
 static enum result run_cad(const struct client *c, const char *command, const char *file,
                            const char *flag) {
         static const char *const passed[] = { "state-dir", "config", "passphrase-file" };
@@ -104,7 +106,9 @@ static enum result run_cad(const struct client *c, const char *command, const ch
                 return fail(REFUSED, "the path of the backup is too long");
         if (flag)
                 argv[n++] = flag;
-        for (size_t i = 0; i < ARRAY_SIZE(passed) && !text_equal(flag, "--check"); i++)
+        /* a rehearsal has nothing to do with where a CA is */
+        for (size_t i = text_equal(flag, "--check") ? PASSED_PLACES : 0; i < ARRAY_SIZE(passed);
+             i++)
                 n = pass_on(c, passed[i], dashed[i], sizeof(dashed[i]), argv, n);
         (void) fflush(stdout);
         pid = fork();
@@ -266,9 +270,12 @@ static enum result backup_scheduled(struct client *c) {
 static enum result backup_verify(struct client *c, const char *file) {
         enum result result = run_cad(c, "restore", file, "--check");
 
-        return result == DONE && c->json
-                ? tell(json_pack("{s:s, s:b}", "file", file, "restorable", true))
-                : result;
+        if (result != DONE || !c->json)
+                return result;
+        return tell(option_given(c, "passphrase-file")
+                            ? json_pack("{s:s, s:b, s:b}", "file", file, "restorable", true,
+                                        "keys_open", true)
+                            : json_pack("{s:s, s:b}", "file", file, "restorable", true));
 }
 
 static enum result backup_run(struct client *c) {
@@ -295,7 +302,8 @@ const struct command cmd_backup = {
         .args_max = 2,
         .help = "A copy of the CA's database while it runs, or a rehearsal with one",
         .more = "A backup holds the database and the CA's certificates; keys only with --with-keys, which is for root, and always "
-                "encrypted. 'cactl backup verify FILE' restores it into a temporary folder, opens it, and checks the chain and the audit.",
+                "encrypted. 'cactl backup verify FILE' restores it into a temporary folder, opens it, and checks the chain and the audit; with "
+                "--passphrase-file it opens the keys, too.",
         .options = backup_options,
         .run = backup_run,
 };

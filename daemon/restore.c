@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -37,8 +38,10 @@ struct restore {
         struct config config;
         const char *file;
         bool check, accept_loss;
+        bool trying; /* the keys, in a rehearsal */
         char *signer_dir;
         int state_fd, signer_fd, lock_fd;
+        sigset_t mask; /* what was blocked before that */
         struct backup *backup;
         struct backup_info info;
         struct losses *losses;
@@ -60,16 +63,39 @@ static int fail(const struct error *err) {
         return err->code == ERR_USAGE ? EXIT_USAGE : EXIT_FAILURE;
 }
 
+#define PASSPHRASE_OPTION "--passphrase-file"
+
+/* Of a rehearsal; else config_read() has taken it. Return: words used, 0 where it is another word, -1 with @err */
+static int take_passphrase(struct restore *r, const char *const *words, struct error *err) {
+        size_t n = strlen(PASSPHRASE_OPTION);
+        bool joined = strncmp(words[0], PASSPHRASE_OPTION "=", n + 1) == 0;
+        const char *value = joined ? words[0] + n + 1 : words[1];
+
+        if (!joined && strcmp(words[0], PASSPHRASE_OPTION) != 0)
+                return 0;
+        if (!value || !*value)
+                return error_set(err, ERR_USAGE, PASSPHRASE_OPTION " wants a value");
+        free(r->config.passphrase_file);
+        r->config.passphrase_file = strdup(value);
+        return !r->config.passphrase_file ? error_no_memory(err) : joined ? 1 : 2;
+}
+
 static int take_words(struct restore *r, const char *const *words, struct error *err) {
         for (size_t i = 0; words[i]; i++) {
-                if (strcmp(words[i], "--check") == 0)
+                int used = take_passphrase(r, &words[i], err);
+
+                if (used < 0)
+                        return -1;
+                if (used)
+                        i += (size_t) used - 1;
+                else if (strcmp(words[i], "--check") == 0)
                         r->check = true;
                 else if (strcmp(words[i], "--accept-loss") == 0)
                         r->accept_loss = true;
                 else if (words[i][0] == '-' || r->file)
                         return error_set(
                                 err, ERR_USAGE,
-                                "'%s' is not known here: cad restore FILE [--check] [--accept-loss]",
+                                "'%s' is not known here: cad restore FILE [--check] [--accept-loss] [--passphrase-file FILE]",
                                 words[i]);
                 else
                         r->file = words[i];
@@ -126,35 +152,69 @@ static void act_as_oneself(void) {
 
 static pid_t run_signer(const struct restore *r, const char *command, int from, int to,
                         struct error *err) {
-        const char *argv[] = { "", command, "--state-dir", r->signer_dir, NULL, NULL, NULL };
+        const char *argv[8] = { "", command, "--state-dir", r->signer_dir };
         char program[4096];
+        size_t n = 4;
         pid_t pid;
 
         if (signer_program(program, sizeof(program), err) < 0)
                 return -1;
         argv[0] = program;
         if (r->config.passphrase_file) {
-                argv[4] = "--passphrase-file";
-                argv[5] = r->config.passphrase_file;
+                argv[n++] = PASSPHRASE_OPTION;
+                argv[n++] = r->config.passphrase_file;
         }
+        if (r->trying)
+                argv[n++] = "--check";
         pid = fork();
         if (pid == 0) {
                 if ((from >= 0 && dup2(from, STDIN_FILENO) < 0) ||
                     (to >= 0 && dup2(to, STDOUT_FILENO) < 0))
                         _exit(EXIT_FAILURE);
                 (void) close_range(STDERR_FILENO + 1, ~0U, 0);
+                if (r->trying)
+                        (void) sigprocmask(SIG_SETMASK, &r->mask, NULL);
                 (void) execv(program, (char *const *) (uintptr_t) argv);
                 _exit(EXIT_FAILURE);
         }
         return pid < 0 ? error_errno(err, errno, "cannot run %s", program) : pid;
 }
 
+static void signals_that_wait(sigset_t *ret) {
+        static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD };
+
+        (void) sigemptyset(ret);
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+                (void) sigaddset(ret, signals[i]);
+}
+
+/* In a rehearsal, who tells us to end ends cad-signer, and then us, when what it wrote was removed. */
+static void await_signer(pid_t pid) {
+        siginfo_t info = { 0 };
+        sigset_t awaited;
+        int signal;
+
+        signals_that_wait(&awaited);
+        while (waitid(P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               info.si_pid == 0) {
+                signal = sigwaitinfo(&awaited, NULL);
+                if (signal < 0 || signal == SIGCHLD)
+                        continue;
+                (void) kill(pid, SIGKILL);
+                (void) raise(signal); /* blocked: it waits */
+                return;
+        }
+}
+
 /* @said: what was wrong at this end. Where the pipe ended early, the signer has said why. */
-static int end_signer(pid_t pid, const struct error *said, struct error *err) {
+static int end_signer(const struct restore *r, pid_t pid, const struct error *said,
+                      struct error *err) {
         bool ours = said->code != ERR_NONE && said->code != ERR_IO &&
                 said->code != ERR_MESSAGE_MALFORMED;
         int status = 0;
 
+        if (r->trying)
+                await_signer(pid);
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return error_errno(err, errno, "cannot wait for cad-signer");
@@ -198,7 +258,7 @@ static int put_keys_in(struct restore *r, struct error *err) {
                 return -1;
         rc = backup_begin(r->backup, BUNDLE_PREFIX, &said) < 0 ? -1 : take_keys(r, from, &said);
         (void) fd_close(CAD_TAKE_FD(from));
-        return end_signer(pid, &said, err) < 0 || rc < 0 ? -1 : backup_commit(r->backup, err);
+        return end_signer(r, pid, &said, err) < 0 || rc < 0 ? -1 : backup_commit(r->backup, err);
 }
 
 static int give_one(void *context, const char *name, struct bytes content, struct error *err) {
@@ -226,7 +286,7 @@ static int take_keys_out(struct restore *r, struct error *err) {
         if (rc == 0 && bundle_put(pair[1], "", BYTES_NONE) < 0)
                 rc = error_errno(&said, errno, "cannot hand the signer's files over");
         (void) fd_close(pair[1]);
-        return end_signer(pid, &said, err) < 0 || rc < 0 ? -1 : 0;
+        return end_signer(r, pid, &said, err) < 0 || rc < 0 ? -1 : 0;
 }
 
 /* ---- is it of this CA? ---- */
@@ -423,18 +483,24 @@ static void remove_rehearsal(int dir_fd, const char *path) {
         (void) rmdir(path);
 }
 
-static int rehearse(struct restore *r, struct error *err) {
+/* @path: 4096 bytes */
+static int make_temporary(char *path, struct error *err) {
         const char *tmp = getenv("TMPDIR");
+
+        (void) snprintf(path, 4096, "%s/cad-restore.XXXXXX", tmp && *tmp ? tmp : "/var/tmp");
+        return mkdtemp(path) ? 0
+                             : error_errno(err, errno, "cannot make a temporary folder %s", path);
+}
+
+static int rehearse(struct restore *r, struct error *err) {
         const struct backup_changes none = { 0 };
         CAD_AUTO(fd_close) int dir_fd = -1;
         struct backup_result result;
         char path[4096];
         int rc;
 
-        (void) snprintf(path, sizeof(path), "%s/cad-restore.XXXXXX",
-                        tmp && *tmp ? tmp : "/var/tmp");
-        if (!mkdtemp(path))
-                return error_errno(err, errno, "cannot make a temporary folder %s", path);
+        if (make_temporary(path, err) < 0)
+                return -1;
         dir_fd = folder_open(AT_FDCWD, path, false, err);
         rc = dir_fd < 0 || backup_extract(r->backup, dir_fd, &none, &result, err) < 0
                 ? -1
@@ -443,9 +509,50 @@ static int rehearse(struct restore *r, struct error *err) {
         return rc;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+        (void) st;
+        (void) type;
+        (void) ftw;
+        (void) remove(path);
+        return 0;
+}
+
+/* Nothing of a key may stay: whoever is told to end does so when all is removed again. */
+static int try_keys(struct restore *r, struct error *err) {
+        char path[4096];
+        sigset_t wait;
+        int rc;
+
+        r->trying = true;
+        signals_that_wait(&wait);
+        (void) sigprocmask(SIG_BLOCK, &wait, &r->mask);
+        rc = make_temporary(path, err);
+        if (rc == 0) {
+                r->signer_dir = strdup(path);
+                rc = r->signer_dir ? take_keys_out(r, err) : error_no_memory(err);
+                (void) nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+        }
+        (void) sigprocmask(SIG_SETMASK, &r->mask, NULL);
+        return rc;
+}
+
 static int rehearse_alone(struct restore *r, struct error *err) {
+        bool with_passphrase = r->config.passphrase_file != NULL;
+
+        if (with_passphrase && !r->info.with_keys)
+                return error_set(
+                        err, ERR_STATE_CONFLICT,
+                        "there are no keys in %s to try the passphrase of %s on: leave --passphrase-file out, or take a backup that was "
+                        "made with --with-keys",
+                        r->file, r->config.passphrase_file);
         if (rehearse(r, err) < 0)
                 return -1;
+        (void) fflush(stdout);
+        if (with_passphrase && try_keys(r, err) < 0)
+                return -1;
+        if (r->info.with_keys && !with_passphrase)
+                (void) puts(
+                        "the keys were not tried: add --passphrase-file FILE to see whether their passphrase opens them");
         (void) puts("the backup can be restored");
         return 0;
 }

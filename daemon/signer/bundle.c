@@ -137,8 +137,10 @@ int bundle_export(int state_fd, struct bytes passphrase, int out_fd, struct erro
 struct importing {
         int folder_fd; /* NEW_FOLDER */
         struct bytes passphrase;
+        bool trial; /* what comes is not to stay */
 };
 
+/* In a trial a key stays encrypted: whatever kills it, no plain key is left. */
 static int take_key(const struct importing *i, const char *path, bool was_plain, struct bytes pem,
                     struct error *err) {
         CAD_AUTO(private_key_free) struct private_key *key = NULL;
@@ -149,6 +151,8 @@ static int take_key(const struct importing *i, const char *path, bool was_plain,
                 return file_replace(i->folder_fd, path, pem, 0600, err);
         (void) snprintf(without, sizeof(without), "%.*s",
                         (int) (strlen(path) - strlen(BUNDLE_WAS_PLAIN)), path);
+        if (i->trial)
+                return file_replace(i->folder_fd, without, pem, 0600, err);
         if (private_key_from_pem(pem, i->passphrase, &key, err) < 0 ||
             private_key_to_pem(key, BYTES_NONE, &plain, err) < 0)
                 return -1;
@@ -226,22 +230,67 @@ static int put_in_place(const struct importing *i, int state_fd, struct error *e
         return folder_sync(state_fd, CA_FOLDER, err);
 }
 
-int bundle_import(int state_fd, struct bytes passphrase, int in_fd, struct error *err) {
-        CAD_AUTO(fd_close) int folder_fd = -1;
-        struct importing i = { .passphrase = passphrase };
-        int rc;
-
+/* Return: a descriptor of NEW_FOLDER, or -1 with @err */
+static int make_folder(int state_fd, struct error *err) {
         if (there(state_fd, CA_FOLDER))
                 return error_set(err, ERR_CA_EXISTS,
                                  "there is a CA in the signer's folder: nothing is put over it");
         if (remove_import(state_fd) < 0 || mkdirat(state_fd, NEW_FOLDER, 0700) < 0 ||
             mkdirat(state_fd, NEW_FOLDER "/" CA_FOLDER, 0700) < 0)
                 return error_errno(err, errno, "cannot make %s in the signer's folder", NEW_FOLDER);
-        i.folder_fd = folder_fd = folder_open(state_fd, NEW_FOLDER, false, err);
-        rc = folder_fd < 0 || take_all(&i, in_fd, err) < 0 || load(&i, err) < 0 ||
+        return folder_open(state_fd, NEW_FOLDER, false, err);
+}
+
+int bundle_import(int state_fd, struct bytes passphrase, int in_fd, struct error *err) {
+        CAD_AUTO(fd_close) int folder_fd = make_folder(state_fd, err);
+        const struct importing i = { .folder_fd = folder_fd, .passphrase = passphrase };
+        int rc = folder_fd < 0 || take_all(&i, in_fd, err) < 0 || load(&i, err) < 0 ||
                         put_in_place(&i, state_fd, err) < 0
                 ? -1
                 : 0;
+
+        (void) remove_import(state_fd);
+        return rc;
+}
+
+/* ---- in, to see whether it would do ---- */
+
+static int load_trial(const struct importing *i, bool *ret_root, struct error *err) {
+        CAD_AUTO(ca_free) struct ca *ca = NULL;
+
+        if (ca_load(i->folder_fd, i->passphrase, &ca, err) < 0)
+                return -1;
+        *ret_root = ca->root_key_present;
+        return ca->root_key_fault[0]
+                ? error_set(err, ca->root_key_fault_code, "%s", ca->root_key_fault)
+                : 0;
+}
+
+static int say_what_to_do(struct error *err) {
+        const struct error cause = *err;
+
+        if (cause.code == ERR_KEY_PASSPHRASE)
+                return error_set(
+                        err, cause.code,
+                        "%.400s. Give the passphrase that the CA's keys had when the backup was made; where they had none, the one that was given "
+                        "for the backup. If this is the one, the key is damaged: make another backup (cactl backup FILE --with-keys)",
+                        cause.text);
+        return error_set(
+                err, cause.code,
+                "%.600s. The keys of this backup cannot be used: make another one (cactl backup FILE --with-keys)",
+                cause.text);
+}
+
+int bundle_try(int state_fd, struct bytes passphrase, int in_fd, bool *ret_root,
+               struct error *err) {
+        CAD_AUTO(fd_close) int folder_fd = make_folder(state_fd, err);
+        const struct importing i = { .folder_fd = folder_fd,
+                                     .passphrase = passphrase,
+                                     .trial = true };
+        int rc = folder_fd < 0 || take_all(&i, in_fd, err) < 0 ? -1 : 0;
+
+        if (rc == 0 && load_trial(&i, ret_root, err) < 0)
+                rc = say_what_to_do(err);
         (void) remove_import(state_fd);
         return rc;
 }

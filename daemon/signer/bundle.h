@@ -51,3 +51,12 @@ int bundle_export(int state_fd, struct bytes passphrase, int out_fd, struct erro
  * the next import works.
  */
 int bundle_import(int state_fd, struct bytes passphrase, int in_fd, struct error *err);
+
+/**
+ * bundle_try() - a rehearsal of bundle_import(): every key is opened and held against its certificate, and all of it is removed again
+ * @state_fd:   an empty folder; for a moment the keys are in it as they came, encrypted
+ * @passphrase: of the keys
+ * @ret_root:   whether the root's key is one of them
+ * @err:        as bundle_import(), with what to do; also where only the root's key is of no use
+ */
+int bundle_try(int state_fd, struct bytes passphrase, int in_fd, bool *ret_root, struct error *err);

@@ -234,8 +234,10 @@ static void load_root_key(struct ca *ca, int dir_fd, struct bytes passphrase) {
                      &encrypted, &err) == 0 &&
             check_key_fits(key, &ca->root, "root", &err) == 0)
                 ca->root_key = CAD_TAKE(key);
-        else
+        else {
+                ca->root_key_fault_code = err.code;
                 (void) snprintf(ca->root_key_fault, sizeof(ca->root_key_fault), "%s", err.text);
+        }
 }
 
 int ca_load_public(int dir_fd, struct ca **ret, struct error *err) {

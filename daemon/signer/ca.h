@@ -46,6 +46,7 @@ struct ca {
         bool root_key_present;
         struct private_key *root_key;        /* for the root's CRL; NULL: away, or see below */
         char root_key_fault[ERROR_TEXT_MAX]; /* why it is not used though it is there; "": it is */
+        enum error_code root_key_fault_code; /* of which kind that is */
         bool keys_encrypted;
         struct ca_issuer issuers[SIGNER_ISSUERS_MAX];
         size_t issuer_count;

@@ -45,6 +45,7 @@ struct options {
         int listen_fd; /* of systemd, where cad will connect; -1: none */
         uid_t peer_uid;
         bool ask_passphrase;
+        bool check; /* of import: a rehearsal */
         struct ca_plan plan;
         bool dns_chosen;
 };
@@ -113,6 +114,13 @@ static int set_ask(struct options *o, const char *value, struct error *err) {
         (void) value;
         (void) err;
         o->ask_passphrase = true;
+        return 0;
+}
+
+static int set_check(struct options *o, const char *value, struct error *err) {
+        (void) value;
+        (void) err;
+        o->check = true;
         return 0;
 }
 
@@ -199,6 +207,7 @@ static const struct {
         { "peer-user", required_argument, set_peer_user },
         { "passphrase-file", required_argument, set_passphrase_file },
         { "ask-passphrase", no_argument, set_ask },
+        { "check", no_argument, set_check },
         { "name", required_argument, set_name },
         { "permit-dns", required_argument, permit_dns },
         { "permit-ip", required_argument, permit_ip },
@@ -494,7 +503,21 @@ static int command_export(struct session *s, struct error *err) {
         return bundle_export(s->place.state_fd, buffer_bytes(&s->passphrase), STDOUT_FILENO, err);
 }
 
+/* What a rehearsal of cad's asks for. */
+static int try_import(struct session *s, struct error *err) {
+        bool with_root;
+
+        if (bundle_try(s->place.state_fd, buffer_bytes(&s->passphrase), STDIN_FILENO, &with_root,
+                       err) < 0)
+                return -1;
+        (void) printf("the keys open with this passphrase%s\n",
+                      with_root ? "" : "; the root's key is not among them");
+        return 0;
+}
+
 static int command_import(struct session *s, struct error *err) {
+        if (s->o.check)
+                return try_import(s, err);
         return bundle_import(s->place.state_fd, buffer_bytes(&s->passphrase), STDIN_FILENO, err);
 }
 

@@ -4,6 +4,7 @@ What is answered is in the backup, keys are never in it as they are, nothing is 
 back to life in silence. A backup that comes from elsewhere runs nothing and reaches nothing.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -466,6 +467,125 @@ def test_keys_are_encrypted_in_it_and_plain_again_where_they_were(stopped, tmp_p
         assert daemon.get("/v1/ca/root.pem").body == (stopped[0] / "state" / "signer" / "ca" / "root.crt").read_bytes()
 
 
+def rehearse(tmp_path, file, *words, **more):
+    """A rehearsal with a temporary folder of its own, in which nothing may be left."""
+    tmp = tmp_path / "tmp"
+    tmp.mkdir(exist_ok=True)
+    done = bare("backup", "verify", file, *words, env={**cadtest.environment(), "TMPDIR": str(tmp)}, **more)
+    assert os.listdir(tmp) == []
+    return done
+
+
+def test_a_rehearsal_says_whether_the_passphrase_opens_the_keys(stopped, tmp_path):
+    file, right, wrong = stopped[0] / "keys.backup", passphrase(tmp_path), passphrase(tmp_path, "wrong", "wrong")
+    before = file.read_bytes()
+    told = good(rehearse(tmp_path, file)).stdout
+    assert "the keys were not tried: add --passphrase-file" in told and "keys open" not in told
+    told = good(rehearse(tmp_path, file, "--passphrase-file", right)).stdout
+    assert "the keys open with this passphrase\nthe backup can be restored\n" in told and "not tried" not in told
+    done = good(rehearse(tmp_path, file, "--json", "--passphrase-file", right))
+    assert json.loads(done.stdout) == {"file": str(file), "restorable": True, "keys_open": True}
+    done = refused(rehearse(tmp_path, file, "--passphrase-file", wrong), "the passphrase does not open the key", "int-1.key", "Give the passphrase")
+    assert "keys open" not in done.stdout and "can be restored" not in done.stdout
+    refused(rehearse(tmp_path, file, "--passphrase-file", tmp_path / "none"), str(tmp_path / "none"))
+    refused(rehearse(tmp_path, stopped[0] / "a.backup", "--passphrase-file", right), "there are no keys in", "--with-keys")
+    done = cadtest.run(["restore", file, "--check", f"--passphrase-file={right}"])
+    assert done.returncode == 0 and "the keys open" in str(done.stdout)
+    assert cadtest.run(["restore", file, "--check", "--passphrase-file"]).returncode == USAGE
+    assert file.read_bytes() == before
+
+
+KEY_DAMAGES = {
+    "an issuer's key is cut off": ("UPDATE backup_files SET content = substr(content, 1, 100) WHERE name LIKE 'signer/ca/int-2.key%'", "int-2.key"),
+    "the key of another": ("UPDATE backup_files SET content = (SELECT content FROM backup_files WHERE name LIKE 'signer/ca/int-1.key%')"
+                           " WHERE name LIKE 'signer/ca/int-2.key%'", "does not fit"),
+    "the root's key is noise": ("UPDATE backup_files SET content = randomblob(300) WHERE name LIKE 'signer/ca/root.key%'", "root.key"),
+    "a key is gone": ("DELETE FROM backup_files WHERE name LIKE 'signer/ca/int-1.key%'", "int-1.key"),
+}
+
+
+@pytest.mark.parametrize("label", KEY_DAMAGES)
+def test_a_rehearsal_finds_a_damaged_key(stopped, tmp_path, label):
+    file = tmp_path / "k.backup"
+    shutil.copy(stopped[0] / "keys.backup", file)
+    sql, words = KEY_DAMAGES[label]
+    change(file, sql)
+    done = refused(rehearse(tmp_path, file, "--passphrase-file", passphrase(tmp_path)), words, "make another one")
+    assert "keys open" not in done.stdout
+
+
+def test_a_rehearsal_without_the_roots_key_says_so(stopped, tmp_path):
+    file = tmp_path / "k.backup"
+    shutil.copy(stopped[0] / "keys.backup", file)
+    change(file, "DELETE FROM backup_files WHERE name LIKE 'signer/ca/root.key%'")
+    assert "the root's key is not among them" in good(rehearse(tmp_path, file, "--passphrase-file", passphrase(tmp_path))).stdout
+
+
+@AS_ROOT
+def test_who_is_not_root_rehearses_with_the_keys(stopped, open_folder):
+    tmp = open_folder / "tmp"
+    tmp.mkdir()
+    shutil.copy(stopped[0] / "keys.backup", open_folder / "k.backup")
+    secret = passphrase(open_folder)
+    for path in (tmp, open_folder / "k.backup", secret):
+        os.chown(path, 1005, 1005)
+    done = subprocess.run(["setpriv", "--reuid=1005", "--regid=1005", "--clear-groups", CACTL, "backup", "verify", open_folder / "k.backup",
+                           "--passphrase-file", secret], capture_output=True, text=True, timeout=LIMIT_S,
+                          env={**cadtest.environment(), "TMPDIR": str(tmp), "HOME": str(tmp)})
+    assert "the keys open with this passphrase" in good(done).stdout
+    assert os.listdir(tmp) == []
+
+
+def slow_to_open(pem):
+    """An encrypted key that wants about as many rounds of PBKDF2 as GnuTLS does: whoever opens it is at it for a second."""
+    der = base64.b64decode(b"".join(pem.strip().splitlines()[1:-1]))
+    salt = der.index(bytes.fromhex("06092a864886f70d01050c")) + 11 + 2
+    rounds = salt + 2 + der[salt + 1]
+    assert der[salt] == 4 and der[rounds] == 2
+    grown, at = 4 - der[rounds + 1], 0
+    out = bytearray(der)
+    while at < rounds:                                   # what is around it gets longer
+        size = 1 + (der[at + 1] & 0x7F if der[at + 1] & 0x80 else 0)
+        octets = slice(at + (2 if size > 1 else 1), at + 1 + size)
+        length = int.from_bytes(der[octets], "big")
+        if at + 1 + size + length > rounds:
+            out[octets] = (length + grown).to_bytes(octets.stop - octets.start, "big")
+            at += 1 + size
+        else:
+            at += 1 + size + length
+    out[rounds:rounds + 2 + der[rounds + 1]] = b"\x02\x04\x00\x98\x00\x00"
+    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n" + base64.encodebytes(out) + b"-----END ENCRYPTED PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_rehearsal_that_is_ended_leaves_no_key(stopped, tmp_path, sent):
+    file, tmp = tmp_path / "k.backup", tmp_path / "tmp"
+    shutil.copy(stopped[0] / "keys.backup", file)
+    tmp.mkdir()
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        (name, pem), = db.execute("SELECT name, content FROM backup_files WHERE name LIKE 'signer/ca/int-1.key%'").fetchall()
+        db.execute("UPDATE backup_files SET content = ? WHERE name = ?", (slow_to_open(bytes(pem)), name))
+    process = subprocess.Popen([cadtest.CAD, "restore", file, "--check", "--passphrase-file", passphrase(tmp_path)], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, env={**cadtest.environment(), "TMPDIR": str(tmp)}, start_new_session=True)
+    try:
+        until = time.monotonic() + 20
+        while len(keys := list(tmp.rglob("*.key"))) < 3:
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.005)
+        assert all(plain_marks(key) == [] for key in keys if key.exists())
+        time.sleep(0.05)
+        assert process.poll() is None                    # it is at the key
+        process.send_signal(sent)                        # to it alone, and not to its signer
+        assert process.wait(10) == -sent
+        assert os.listdir(tmp) == []
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
 @pytest.mark.slow
 def test_keys_with_a_passphrase_keep_theirs(tmp_path):
     own = passphrase(tmp_path, OWN_PASS, "own")
@@ -476,6 +596,8 @@ def test_keys_with_a_passphrase_keep_theirs(tmp_path):
     assert plain_marks(tmp_path / "k.backup") == []
     new = tmp_path / "new"
     refused(restore(new, tmp_path / "k.backup", "--accept-loss", "--passphrase-file", passphrase(tmp_path)), "passphrase")
+    refused(rehearse(tmp_path, tmp_path / "k.backup", "--passphrase-file", passphrase(tmp_path)), "passphrase")
+    assert "the keys open" in good(rehearse(tmp_path, tmp_path / "k.backup", "--passphrase-file", own)).stdout
     good(restore(new, tmp_path / "k.backup", "--accept-loss", "--passphrase-file", own))
     assert key_files(new) == {"root.key": True, "int-1.key": True, "int-2.key": True}
     with cadtest.Daemon(state=new, args=["--passphrase-file", str(own)]) as daemon:
