@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -17,13 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/backup_ca.h"
 #include "daemon/config.h"
 #include "daemon/launch.h"
 #include "daemon/losses.h"
+#include "daemon/restore_keys.h"
 #include "daemon/signer/bundle.h"
 #include "lib/audit/verify.h"
 #include "lib/base/file.h"
@@ -38,10 +37,8 @@ struct restore {
         struct config config;
         const char *file;
         bool check, accept_loss;
-        bool trying; /* the keys, in a rehearsal */
         char *signer_dir;
         int state_fd, signer_fd, lock_fd;
-        sigset_t mask; /* what was blocked before that */
         struct backup *backup;
         struct backup_info info;
         struct losses *losses;
@@ -57,6 +54,14 @@ static void restore_done(struct restore *r) {
         config_done(&r->config);
 }
 CAD_CLEANUP_DONE(struct restore, restore_done)
+
+/* Its keys, between the backup and the signer's folder. */
+static struct restore_keys keys_of(const struct restore *r) {
+        return (struct restore_keys){ .backup = r->backup,
+                                      .ca_id = r->info.ca_id,
+                                      .signer_dir = r->signer_dir,
+                                      .passphrase_file = r->config.passphrase_file };
+}
 
 static int fail(const struct error *err) {
         (void) fprintf(stderr, "cad: %s\n", err->text);
@@ -146,147 +151,6 @@ static int act_as_owner(int dir_fd, struct error *err) {
 static void act_as_oneself(void) {
         if (seteuid(getuid()) < 0 || setegid(getgid()) < 0)
                 abort();
-}
-
-/* ---- cad-signer, at the other end of a pipe ---- */
-
-static pid_t run_signer(const struct restore *r, const char *command, int from, int to,
-                        struct error *err) {
-        const char *argv[8] = { "", command, "--state-dir", r->signer_dir };
-        char program[4096];
-        size_t n = 4;
-        pid_t pid;
-
-        if (signer_program(program, sizeof(program), err) < 0)
-                return -1;
-        argv[0] = program;
-        if (r->config.passphrase_file) {
-                argv[n++] = PASSPHRASE_OPTION;
-                argv[n++] = r->config.passphrase_file;
-        }
-        if (r->trying)
-                argv[n++] = "--check";
-        pid = fork();
-        if (pid == 0) {
-                if ((from >= 0 && dup2(from, STDIN_FILENO) < 0) ||
-                    (to >= 0 && dup2(to, STDOUT_FILENO) < 0))
-                        _exit(EXIT_FAILURE);
-                (void) close_range(STDERR_FILENO + 1, ~0U, 0);
-                if (r->trying)
-                        (void) sigprocmask(SIG_SETMASK, &r->mask, NULL);
-                (void) execv(program, (char *const *) (uintptr_t) argv);
-                _exit(EXIT_FAILURE);
-        }
-        return pid < 0 ? error_errno(err, errno, "cannot run %s", program) : pid;
-}
-
-static void signals_that_wait(sigset_t *ret) {
-        static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGCHLD };
-
-        (void) sigemptyset(ret);
-        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-                (void) sigaddset(ret, signals[i]);
-}
-
-/* In a rehearsal, who tells us to end ends cad-signer, and then us, when what it wrote was removed. */
-static void await_signer(pid_t pid) {
-        siginfo_t info = { 0 };
-        sigset_t awaited;
-        int signal;
-
-        signals_that_wait(&awaited);
-        while (waitid(P_PID, (id_t) pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-               info.si_pid == 0) {
-                signal = sigwaitinfo(&awaited, NULL);
-                if (signal < 0 || signal == SIGCHLD)
-                        continue;
-                (void) kill(pid, SIGKILL);
-                (void) raise(signal); /* blocked: it waits */
-                return;
-        }
-}
-
-/* @said: what was wrong at this end. Where the pipe ended early, the signer has said why. */
-static int end_signer(const struct restore *r, pid_t pid, const struct error *said,
-                      struct error *err) {
-        bool ours = said->code != ERR_NONE && said->code != ERR_IO &&
-                said->code != ERR_MESSAGE_MALFORMED;
-        int status = 0;
-
-        if (r->trying)
-                await_signer(pid);
-        while (waitpid(pid, &status, 0) < 0)
-                if (errno != EINTR)
-                        return error_errno(err, errno, "cannot wait for cad-signer");
-        if (!ours && !(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS))
-                return error_set(err, ERR_IO, "cad-signer could not do it: it said why above");
-        if (said->code == ERR_NONE)
-                return 0;
-        *err = *said;
-        return -1;
-}
-
-static int take_keys(struct restore *r, int fd, struct error *err) {
-        for (;;) {
-                CAD_AUTO(buffer_wipe) struct buffer content = { 0 };
-                char name[BUNDLE_NAME_MAX];
-                int rc = bundle_get(fd, name, &content, err);
-
-                if (rc <= 0)
-                        return rc;
-                if (strcmp(name, BUNDLE_PREFIX CA_FOLDER "/root.crt") == 0 &&
-                    backup_ca_is_root(buffer_bytes(&content), r->info.ca_id, err) < 0)
-                        return -1;
-                if (backup_put(r->backup, name, buffer_bytes(&content), err) < 0)
-                        return -1;
-        }
-}
-
-static int put_keys_in(struct restore *r, struct error *err) {
-        CAD_AUTO(fd_close) int from = -1;
-        struct error said = { 0 };
-        int pair[2];
-        pid_t pid;
-        int rc;
-
-        if (pipe2(pair, O_CLOEXEC) < 0)
-                return error_errno(err, errno, "cannot make a pipe");
-        from = pair[0];
-        pid = run_signer(r, "export", -1, pair[1], err);
-        (void) fd_close(pair[1]);
-        if (pid < 0)
-                return -1;
-        rc = backup_begin(r->backup, BUNDLE_PREFIX, &said) < 0 ? -1 : take_keys(r, from, &said);
-        (void) fd_close(CAD_TAKE_FD(from));
-        return end_signer(r, pid, &said, err) < 0 || rc < 0 ? -1 : backup_commit(r->backup, err);
-}
-
-static int give_one(void *context, const char *name, struct bytes content, struct error *err) {
-        if (!bundle_name_good(name))
-                return 0;
-        return bundle_put(*(const int *) context, name, content) < 0
-                ? error_errno(err, errno, "cannot hand %s to cad-signer", name)
-                : 0;
-}
-
-static int take_keys_out(struct restore *r, struct error *err) {
-        struct error said = { 0 };
-        int pair[2], rc;
-        pid_t pid;
-
-        if (pipe2(pair, O_CLOEXEC) < 0)
-                return error_errno(err, errno, "cannot make a pipe");
-        pid = run_signer(r, "import", pair[0], -1, err);
-        (void) fd_close(pair[0]);
-        if (pid < 0) {
-                (void) fd_close(pair[1]);
-                return -1;
-        }
-        rc = backup_each(r->backup, give_one, &pair[1], &said);
-        if (rc == 0 && bundle_put(pair[1], "", BYTES_NONE) < 0)
-                rc = error_errno(&said, errno, "cannot hand the signer's files over");
-        (void) fd_close(pair[1]);
-        return end_signer(r, pid, &said, err) < 0 || rc < 0 ? -1 : 0;
 }
 
 /* ---- is it of this CA? ---- */
@@ -509,31 +373,14 @@ static int rehearse(struct restore *r, struct error *err) {
         return rc;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
-        (void) remove(path);
-        return 0;
-}
-
-/* Nothing of a key may stay: whoever is told to end does so when all is removed again. */
-static int try_keys(struct restore *r, struct error *err) {
+static int try_keys(const struct restore *r, struct error *err) {
+        struct restore_keys keys = keys_of(r);
         char path[4096];
-        sigset_t wait;
-        int rc;
 
-        r->trying = true;
-        signals_that_wait(&wait);
-        (void) sigprocmask(SIG_BLOCK, &wait, &r->mask);
-        rc = make_temporary(path, err);
-        if (rc == 0) {
-                r->signer_dir = strdup(path);
-                rc = r->signer_dir ? take_keys_out(r, err) : error_no_memory(err);
-                (void) nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-        }
-        (void) sigprocmask(SIG_SETMASK, &r->mask, NULL);
-        return rc;
+        if (make_temporary(path, err) < 0)
+                return -1;
+        keys.signer_dir = path;
+        return restore_keys_try(&keys, err);
 }
 
 static int rehearse_alone(struct restore *r, struct error *err) {
@@ -644,6 +491,7 @@ static int put_back(struct restore *r, struct error *err) {
 }
 
 static int restore(struct restore *r, struct error *err) {
+        struct restore_keys keys;
         int there;
 
         if (open_places(r, err) < 0 || (there = same_ca(r, err)) < 0)
@@ -659,7 +507,8 @@ static int restore(struct restore *r, struct error *err) {
             judge_losses(r, err) < 0)
                 return -1;
         (void) fflush(stdout);
-        if ((!there && take_keys_out(r, err) < 0) || put_back(r, err) < 0)
+        keys = keys_of(r);
+        if ((!there && restore_keys_import(&keys, err) < 0) || put_back(r, err) < 0)
                 return -1;
         (void) puts(there ? "start cad, then `cactl crl publish`"
                           : "the keys are back, too; start cad, then `cactl crl publish`");
@@ -692,13 +541,16 @@ int restore_command(int argc, char **argv) {
 int backup_keys_command(int argc, char **argv) {
         CAD_AUTO(restore_done)
         struct restore r = { .state_fd = -1, .signer_fd = -1, .lock_fd = -1 };
+        struct restore_keys keys;
         struct error err = { 0 };
 
         begin();
         if (read_words(&r, argc, argv, &err) < 0 ||
             backup_open(AT_FDCWD, r.file, true, &r.backup, &err) < 0 ||
-            backup_info(r.backup, &r.info, &err) < 0 || put_keys_in(&r, &err) < 0 ||
             backup_info(r.backup, &r.info, &err) < 0)
+                return fail(&err);
+        keys = keys_of(&r);
+        if (restore_keys_export(&keys, &err) < 0 || backup_info(r.backup, &r.info, &err) < 0)
                 return fail(&err);
         print_info(&r);
         return EXIT_SUCCESS;
