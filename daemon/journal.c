@@ -6,9 +6,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
@@ -86,17 +84,7 @@ static void plain_sink(enum log_level level, const char *text, const struct log_
         (void) pthread_mutex_unlock(&plain.lock);
 }
 
-/* systemd sets JOURNAL_STREAM to device and inode of the standard error that it gave us (sd-journal's own test). */
-static bool stderr_is_journal(void) {
-        const char *stream = getenv("JOURNAL_STREAM");
-        unsigned long long device, inode;
-        struct stat st;
-
-        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-                fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
-}
-
 void journal_begin(bool debug) {
-        log_set_sink(stderr_is_journal() ? journal_sink : plain_sink);
+        log_set_sink(log_stderr_is_journal() ? journal_sink : plain_sink);
         log_set_level(debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
 }

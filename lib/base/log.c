@@ -6,7 +6,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -15,10 +17,22 @@
 #define LOG_LINE_MAX 1024              /* bytes; a longer line is cut */
 #define LOG_RAW_MAX (LOG_LINE_MAX + 8) /* so that the cut is seen and marked */
 
+bool log_stderr_is_journal(void) {
+        const char *stream = getenv("JOURNAL_STREAM");
+        unsigned long long device, inode;
+        struct stat st;
+
+        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+                fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+/* The level is for the journal, which takes it off again (sd-daemon(3)); people would see it. */
 static void standard_error_sink(enum log_level level, const char *text,
                                 const struct log_field *fields, size_t count) {
         char line[LOG_LINE_MAX + 256];
-        int used = snprintf(line, sizeof(line), "<%d>%s", (int) level, text);
+        int used = log_stderr_is_journal()
+                ? snprintf(line, sizeof(line), "<%d>%s", (int) level, text)
+                : snprintf(line, sizeof(line), "%s", text);
 
         for (size_t i = 0; i < count && used > 0 && (size_t) used < sizeof(line); i++)
                 if (fields[i].value)

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "error.h"
 
 enum log_level { /* as syslog(3) */
@@ -27,6 +29,9 @@ typedef void (*log_sink)(enum log_level level, const char *text, const struct lo
 
 /** log_set_sink() - replace the standard-error sink; once, at start, before the threads. NULL: standard error */
 void log_set_sink(log_sink sink);
+
+/** log_stderr_is_journal() - whether standard error is what systemd gave us: it sets JOURNAL_STREAM to that one's device and inode */
+bool log_stderr_is_journal(void);
 
 /** log_set_level() - lines above @level are dropped; the default is LOG_LEVEL_INFO. At start, before the threads */
 void log_set_level(enum log_level level);

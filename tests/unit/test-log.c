@@ -3,6 +3,9 @@
  */
 #include "folder-fixture.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+
 #include "lib/base/log.h"
 #include "lib/base/text.h"
 
@@ -153,6 +156,7 @@ static void with_standard_error(void) {
         ck_assert_int_ge(saved_stderr, 0);
         ck_assert_int_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
         (void) close(fd);
+        (void) unsetenv("JOURNAL_STREAM");
         log_set_sink(NULL);
         log_set_level(LOG_LEVEL_INFO);
 }
@@ -161,6 +165,17 @@ static void restore(void) {
         (void) dup2(saved_stderr, STDERR_FILENO);
         saved_stderr = fd_close(saved_stderr);
         folder_teardown();
+}
+
+/* As systemd says it; where it is not, $JOURNAL_STREAM is of another file, as of what began a shell. */
+static void stderr_is_of_journal(bool is) {
+        char text[64];
+        struct stat st;
+
+        ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
+        (void) snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long) st.st_dev,
+                        (unsigned long long) st.st_ino + !is);
+        ck_assert_int_eq(setenv("JOURNAL_STREAM", text, /* overwrite= */ 1), 0);
 }
 
 static const char *written(struct buffer *ret) {
@@ -177,10 +192,23 @@ START_TEST(a_line_on_standard_error_has_its_priority_and_its_fields) {
                                             { "CAD_LABEL", NULL },
                                             { "A", "b" } };
 
+        stderr_is_of_journal(true);
         log_fields(LOG_LEVEL_WARNING, fields, ARRAY_SIZE(fields), "a line");
         log_notice("another");
         log_debug("not this one");
         ck_assert_str_eq(written(&out), "<4>a line CAD_SERIAL=01ab A=b\n<5>another\n");
+}
+END_TEST
+
+START_TEST(what_is_not_the_journal_gets_no_priority) {
+        CAD_AUTO(buffer_done) struct buffer out = { 0 };
+
+        log_warning("one");
+        stderr_is_of_journal(false);
+        log_warning("two");
+        ck_assert_int_eq(setenv("JOURNAL_STREAM", "8:x", /* overwrite= */ 1), 0);
+        log_warning("three");
+        ck_assert_str_eq(written(&out), "one\ntwo\nthree\n");
 }
 END_TEST
 
@@ -223,6 +251,7 @@ int main(void) {
         suite_add_tcase(suite, lines);
         tcase_add_checked_fixture(standard_error, with_standard_error, restore);
         tcase_add_test(standard_error, a_line_on_standard_error_has_its_priority_and_its_fields);
+        tcase_add_test(standard_error, what_is_not_the_journal_gets_no_priority);
         tcase_add_test(standard_error, the_longest_line_with_all_fields_ends_with_one_line_break);
         tcase_add_test(standard_error, a_log_that_is_gone_stops_nobody);
         suite_add_tcase(suite, standard_error);
