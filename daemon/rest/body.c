@@ -40,19 +40,24 @@ int rest_read_nothing(struct exchange *x, struct error *err) {
         return json_members_read(document, /* members= */ NULL, 0, /* target= */ NULL, NULL, err);
 }
 
-int rest_read_optional(struct exchange *x, const struct json_member *members, size_t count,
-                       void *target, json_t **document, struct error *err) {
+int rest_read_json(struct exchange *x, const struct json_member *members, size_t count,
+                   void *target, size_t size_max, json_t **document, struct error *err) {
         char type[MEDIA_TYPE_MAX];
 
-        if (exchange_body(x).size == 0)
-                return 0;
         if (media_type_parse(exchange_header(x, "Content-Type"), type, err) < 0)
                 return -1;
         if (strcmp(type, "application/json") != 0)
                 return error_set(err, ERR_MEDIA_TYPE,
                                  "'%s' is not taken here: send application/json", type);
         if (rest_no_private_key(x, err) < 0 ||
-            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_BODY_MAX, document, err) < 0)
+            json_read(exchange_body(x), JSON_DEPTH_MAX, size_max, document, err) < 0)
                 return -1;
         return json_members_read(*document, members, count, target, NULL, err);
+}
+
+int rest_read_optional(struct exchange *x, const struct json_member *members, size_t count,
+                       void *target, json_t **document, struct error *err) {
+        return exchange_body(x).size == 0
+                ? 0
+                : rest_read_json(x, members, count, target, REST_BODY_MAX, document, err);
 }

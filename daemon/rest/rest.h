@@ -47,9 +47,15 @@ int rest_read_nothing(struct exchange *x, struct error *err);
 struct json_member;
 
 /**
- * rest_read_optional() - a JSON object (daemon/http/json.h), or nothing: a body that is not there leaves @target as it is
+ * rest_read_json() - the body, a JSON object of at most @size_max bytes with these members (daemon/http/json.h)
  * @document: owns what @target points to; the caller's to drop, on failure, too
  * @err: ERR_MEDIA_TYPE, ERR_PRIVATE_KEY_IN_BODY, ERR_BODY_*
+ */
+int rest_read_json(struct exchange *x, const struct json_member *members, size_t count,
+                   void *target, size_t size_max, json_t **document, struct error *err);
+
+/**
+ * rest_read_optional() - the same of at most REST_BODY_MAX, or nothing: a body that is not there leaves @target as it is
  */
 int rest_read_optional(struct exchange *x, const struct json_member *members, size_t count,
                        void *target, json_t **document, struct error *err);

@@ -5,7 +5,6 @@
 
 #include "daemon/authority/tokens.h"
 #include "daemon/http/json.h"
-#include "daemon/http/media.h"
 #include "daemon/rest/list.h"
 #include "daemon/rest/rest.h"
 #include "lib/base/log.h"
@@ -126,18 +125,8 @@ static int read_duration(const char *text, const char *field, int64_t *ret, stru
 
 static int read_body(struct exchange *x, struct token_body *body, struct token_wish *wish,
                      struct error *err) {
-        char type[MEDIA_TYPE_MAX];
-
-        if (media_type_parse(exchange_header(x, "Content-Type"), type, err) < 0)
-                return -1;
-        if (strcmp(type, "application/json") != 0)
-                return error_set(err, ERR_MEDIA_TYPE,
-                                 "'%s' is not taken here: send application/json", type);
-        if (rest_no_private_key(x, err) < 0 ||
-            json_read(exchange_body(x), JSON_DEPTH_MAX, REST_TOKEN_BODY_MAX, &body->document, err) <
-                    0 ||
-            json_members_read(body->document, token_members, ARRAY_SIZE(token_members), body, NULL,
-                              err) < 0)
+        if (rest_read_json(x, token_members, ARRAY_SIZE(token_members), body, REST_TOKEN_BODY_MAX,
+                           &body->document, err) < 0)
                 return -1;
         wish->profile = body->profile;
         wish->uses = body->uses;
