@@ -172,7 +172,8 @@ def test_a_full_disk_stops_issuance_and_nothing_else(base, name):
                 heals(ca, time.monotonic())
                 load.wait_for_more(50, HEALS_S)
         failures = int(re.search(r"^cad_store_commit_failures_total (\d+)$", ca.get("/metrics").expect(200).body.decode(), re.M)[1])
-        assert (failures > 0) == (name != "the signer's log alone")
+        # with all of it on one disk, the signer may have stopped it before the store had to
+        assert name == "all of it" or (failures > 0) == (name == "the store alone")
         assert ca.pids() == pids, "a process did not live through it"
         rows = crash.check(ca, load)
         assert revoke(ca, load, first)
