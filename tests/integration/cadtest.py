@@ -373,6 +373,13 @@ class Daemon:
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def kept(self):
+        """Path and content of all that it writes: its log, and its state. What is renamed meanwhile is read under its new name or not."""
+        for path in [self.log, *self.state.rglob("*")]:
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    yield path, path.read_bytes()
+
     def tail(self):
         return self.log_text()[-4000:]
 

@@ -559,6 +559,5 @@ def test_no_password_is_in_the_log_or_in_the_store(ca):
     post(ca, "simpleenroll", b64(request("canary.lan")), basic(wrong)).expect(401)
     leaf(post(ca, "simpleenroll", b64(request("canary.lan")), basic(mine)))
     shown = [text.encode() for text in (mine["token"].split("_")[2], 32 * "c", basic(mine)["Authorization"][6:], basic(wrong)["Authorization"][6:])]
-    for path in [ca.log, *(path for path in ca.state.rglob("*") if path.is_file())]:
-        content = path.read_bytes()
+    for path, content in ca.kept():
         assert not any(each in content for each in shown), path

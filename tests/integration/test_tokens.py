@@ -303,9 +303,7 @@ def test_no_secret_is_in_the_log_or_in_the_database(ca):
     ca.request("DELETE", "/v1/tokens/" + token["id"]).expect(200)
     enrol(ca, token, "canary.lan").expect(401, 429)
     secrets = [token["token"].split("_")[2].encode(), 32 * b"c"]
-    places = [ca.log, *(path for path in ca.state.rglob("*") if path.is_file())]
-    for path in places:
-        content = path.read_bytes()
+    for path, content in ca.kept():
         for secret in secrets:
             assert secret not in content and bytes.fromhex(secret.decode()) not in content, path
     assert token["id"] in ca.log_text()
