@@ -12,4 +12,6 @@
  * It ends with UNREACHABLE after saying why. SIGALRM is taken.
  */
 void connect_guard_arm(CURL *curl, unsigned limit_s);
+
+/** connect_guard_disarm() - we are through, or it failed by itself */
 void connect_guard_disarm(void);

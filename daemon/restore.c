@@ -32,6 +32,7 @@
 
 #define EXIT_USAGE 2
 #define WORDS_MAX 16
+#define TEMPORARY_MAX 4096 /* bytes with NUL of a temporary folder's path */
 
 struct restore {
         struct config config;
@@ -347,11 +348,11 @@ static void remove_rehearsal(int dir_fd, const char *path) {
         (void) rmdir(path);
 }
 
-/* @path: 4096 bytes */
-static int make_temporary(char *path, struct error *err) {
+static int make_temporary(char path[TEMPORARY_MAX], struct error *err) {
         const char *tmp = getenv("TMPDIR");
 
-        (void) snprintf(path, 4096, "%s/cad-restore.XXXXXX", tmp && *tmp ? tmp : "/var/tmp");
+        (void) snprintf(path, TEMPORARY_MAX, "%s/cad-restore.XXXXXX",
+                        tmp && *tmp ? tmp : "/var/tmp");
         return mkdtemp(path) ? 0
                              : error_errno(err, errno, "cannot make a temporary folder %s", path);
 }
@@ -360,7 +361,7 @@ static int rehearse(struct restore *r, struct error *err) {
         const struct backup_changes none = { 0 };
         CAD_AUTO(fd_close) int dir_fd = -1;
         struct backup_result result;
-        char path[4096];
+        char path[TEMPORARY_MAX];
         int rc;
 
         if (make_temporary(path, err) < 0)
@@ -375,7 +376,7 @@ static int rehearse(struct restore *r, struct error *err) {
 
 static int try_keys(const struct restore *r, struct error *err) {
         struct restore_keys keys = keys_of(r);
-        char path[4096];
+        char path[TEMPORARY_MAX];
 
         if (make_temporary(path, err) < 0)
                 return -1;

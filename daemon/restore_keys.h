@@ -17,7 +17,7 @@ struct restore_keys {
 /** restore_keys_export() - put the signer's folder into the backup, its keys encrypted. @err: as cad-signer has said on stderr, or ours */
 int restore_keys_export(const struct restore_keys *keys, struct error *err);
 
-/** restore_keys_import() - put them back into a signer's folder that has no CA */
+/** restore_keys_import() - put them back into a signer's folder that has no CA. @err: as for the export; nothing is half there then */
 int restore_keys_import(const struct restore_keys *keys, struct error *err);
 
 /**

@@ -24,6 +24,7 @@ struct wall_clock {
         char fault[ERROR_TEXT_MAX]; /* "" where the clock can be right */
 };
 
+/** wall_clock_init(), wall_clock_done() - one that knows nothing yet; its lock goes */
 void wall_clock_init(struct wall_clock *clock);
 void wall_clock_done(struct wall_clock *clock);
 

@@ -175,12 +175,7 @@ class Hostile:
         ca, _ = https.make(None, None, "Hostile Root", is_ca=True)
         self.root = root_pem or https.pem(ca)
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-            file.write(pem)
-            file.flush()
-            tls.load_cert_chain(file.name)
-        self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        https.serve_with(self.server, pem)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property

@@ -105,3 +105,13 @@ def request(ca, method, path, body=None, headers=None, who=None, source="127.0.0
     finally:
         connection.close()
     return judged(method, path, answer, {"https": "tls", "http": "tcp"}[kind], body, headers)
+
+
+def serve_with(server, pem_text):
+    """Have a server of http.server speak TLS, with the certificates and the key in @pem_text."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(pem_text)
+        file.flush()
+        tls.load_cert_chain(file.name)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)

@@ -9,8 +9,6 @@ import hashlib
 import http.server
 import ipaddress
 import json
-import ssl
-import tempfile
 import threading
 
 from cryptography import x509
@@ -60,12 +58,7 @@ class LyingCa:
                 pass        # whoever has heard enough hangs up
 
         self.server = Server(("127.0.0.1", 0), Handler)
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-            file.write(pem(certificate, self.ca.intermediate) + https.key_pem(key))
-            file.flush()
-            tls.load_cert_chain(file.name)
-        self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        https.serve_with(self.server, pem(certificate, self.ca.intermediate) + https.key_pem(key))
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
